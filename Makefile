@@ -1,0 +1,64 @@
+# Every target sets up what it needs; `make help` lists them. A fresh machine needs python3 >= 3.11,
+# git and make, and the network once.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
+LOCKED := .venv/locked-packages-installed
+READY := .venv/jmarl-installed
+
+# pyright would ask the network for a newer release of itself
+export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
+
+.PHONY: help setup fmt lint types test bench wheel lock clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+setup: $(READY) ## make .venv: the locked packages, and jmarl editable; PYTHON=... chooses the interpreter
+
+fmt: $(READY) ## format, and mend what ruff can mend
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+lint: $(READY) ## ruff: rules and format
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+types: $(READY) ## pyright
+	$(BIN)/pyright
+
+test: $(READY) ## pytest; PYTEST_ARGS="-k name -x" are passed on
+	$(BIN)/pytest $(PYTEST_ARGS)
+
+bench: $(READY) ## throughput of all algorithms, or of ALGO="qmix maddpg"
+	$(BIN)/python benchmarks/throughput.py $(ALGO)
+
+wheel: $(READY) ## build dist/jmarl-*.whl
+	$(BIN)/hatchling build -t wheel
+
+lock: $(READY) ## renew requirements.lock after a change of dependencies; LOCK_ARGS=--upgrade takes newer releases
+	$(BIN)/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 \
+		--generate-hashes --no-header --no-annotate --no-emit-index-url --quiet \
+		--output-file requirements.lock $(LOCK_ARGS)
+
+clean: ## remove all that make has made
+	rm -rf .venv .cache dist .pytest_cache .ruff_cache .hypothesis
+
+# Both files are touched last, so that an interrupted set-up is done again.
+$(LOCKED): requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2> /dev/null \
+		|| { echo 'jmarl needs Python 3.11 or newer: make setup PYTHON=/path/to/python3' >&2; exit 1; }
+	@echo 'Installing the locked packages into .venv (1.3 GB, a few minutes the first time)'
+	@$(PYTHON) -m venv --clear .venv
+	@$(PIP) install --require-hashes -r requirements.lock | awk '/MB\)/ { print; fflush() } \
+		/^Installing/ { print "  Installing", NF - 3, "packages"; fflush() }'
+	@touch $@
+
+$(READY): pyproject.toml $(LOCKED)
+	@$(PIP) install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
