@@ -47,7 +47,7 @@ lock: $(READY) ## renew requirements.lock after a change of dependencies; LOCK_A
 		--output-file requirements.lock $(LOCK_ARGS)
 
 clean: ## remove all that make has made
-	rm -rf .venv .cache dist .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .cache dist
 
 # Both files are touched last, so that an interrupted set-up is done again.
 $(LOCKED): requirements.lock

@@ -1,0 +1,31 @@
+"""What all tests share: one compilation cache on disk, the recorded data, a key."""
+
+import os
+from pathlib import Path
+
+import hypothesis
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+# Most of a test's time is compilation. Set before jax is imported, and inherited by subprocesses.
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(ROOT / ".cache" / "jax"))
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
+
+import jax  # noqa: E402
+
+# Compiling takes longer than hypothesis allows an example, and a failure must come again.
+hypothesis.settings.register_profile("jmarl", deadline=None, derandomize=True)
+hypothesis.settings.load_profile("jmarl")
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """Holds golden/ and traces/; $JMARL_TEST_DATA points elsewhere."""
+    return Path(os.environ.get("JMARL_TEST_DATA", ROOT / "tests" / "data"))
+
+
+@pytest.fixture
+def key() -> jax.Array:
+    return jax.random.key(0)

@@ -1,0 +1,57 @@
+"""The wheel holds both packages with their types, and one file states the version."""
+
+import re
+import subprocess
+import sys
+import tomllib
+import zipfile
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
+    folder = tmp_path_factory.mktemp("dist")
+    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    (path,) = folder.glob("*.whl")
+    return zipfile.ZipFile(path)
+
+
+def dist_info(wheel: zipfile.ZipFile, name: str) -> str:
+    return wheel.read(f"jmarl-{PROJECT['version']}.dist-info/{name}").decode()
+
+
+def test_wheel_holds_both_packages_and_nothing_else(wheel: zipfile.ZipFile) -> None:
+    tops = {name.split("/")[0] for name in wheel.namelist() if ".dist-info/" not in name}
+    assert tops == {"jmarl", "jmarl_envs"}
+
+
+@pytest.mark.parametrize("package", ["jmarl", "jmarl_envs"])
+def test_packages_are_typed(wheel: zipfile.ZipFile, package: str) -> None:
+    assert f"{package}/py.typed" in wheel.namelist()
+
+
+def test_wheel_carries_the_command_and_the_licence(wheel: zipfile.ZipFile) -> None:
+    assert "jmarl = jmarl.cli:main" in dist_info(wheel, "entry_points.txt")
+    assert "Apache License" in dist_info(wheel, "licenses/LICENSE")
+
+
+def test_nothing_caps_jax(wheel: zipfile.ZipFile) -> None:
+    needs = re.findall(r"^Requires-Dist: (.*)$", dist_info(wheel, "METADATA"), re.MULTILINE)
+    assert any(need.startswith("jax>") for need in needs)
+    assert not [need for need in needs if re.search(r"<|==|~=", need.partition(";")[0])]
+
+
+def test_one_version() -> None:
+    version = PROJECT["version"]
+    assert metadata.version("jmarl") == version
+    assert f"\nversion: {version}\n" in (ROOT / "CITATION.cff").read_text()
+    assert version in (ROOT / "CHANGELOG.md").read_text()
+    code = [*(ROOT / "jmarl").rglob("*.py"), *(ROOT / "envs").rglob("*.py")]
+    assert not [path for path in code if f'"{version}"' in path.read_text()]
