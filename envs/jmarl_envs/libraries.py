@@ -1,0 +1,38 @@
+"""Importing libraries that greet: their words and warnings are not ours."""
+
+import contextlib
+import io
+import sys
+import warnings
+from collections.abc import Iterator
+from importlib import import_module
+from typing import Any
+
+
+@contextlib.contextmanager
+def quietly() -> Iterator[None]:
+    """Nothing is printed or warned inside.
+
+    jaxmarl points `sys.stdout` and `sys.stderr` back at the originals while it is imported, so
+    the original is swapped too, and all are put back.
+    """
+    kept = {name: getattr(sys, name) for name in ("stdout", "stderr", "__stdout__")}
+    sink = io.StringIO()
+    try:
+        vars(sys).update(stdout=sink, __stdout__=sink)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        vars(sys).update(kept)
+
+
+def import_library(name: str) -> Any:
+    """The module `name`, or one line that says what to install."""
+    with quietly():
+        try:
+            return import_module(name)
+        except ModuleNotFoundError as error:
+            if error.name != name:
+                raise
+            raise ImportError(f"these environments need {name}: pip install {name}") from error
