@@ -1,0 +1,3 @@
+"""jmarl: multi-agent reinforcement learning in JAX."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,6 @@
+"""The algorithms there are: `ALL` is the only list, read by the CLI, the benchmarks and tests."""
+
+from jmarl.algorithms import maddpg
+from jmarl.algorithms.recipe import Recipe
+
+ALL: dict[str, Recipe] = {recipe.name: recipe for recipe in (maddpg.RECIPE, maddpg.DDPG)}

@@ -1,0 +1,397 @@
+"""MADDPG (Lowe et al., 2017, arXiv 1706.02275): each agent's critic sees every agent's observation
+and action, its actor its own observation alone. `local_critic` makes it independent DDPG.
+
+The two reference implementations differ in more than their numbers; each difference is an option
+here, and the presets put them together (specs/actor_critic.md 1.1 and 1.2). Agents are the leading
+axis [A, ...] of every parameter; agents of unequal sizes are padded (networks/initialisers.py).
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from flax import struct
+from jax import Array
+
+from jmarl import actions, targets
+from jmarl.algorithms.recipe import Preset, Recipe, off_policy_plan
+from jmarl.exploration import ornstein_uhlenbeck
+from jmarl.fields import knob, static
+from jmarl.memory import replay
+from jmarl.networks.base import Net
+from jmarl.networks.initialisers import Scheme
+from jmarl.networks.mlp import Moments, batch_moments, mlp
+from jmarl.optim import clip_each, clip_global, descend, global_norm, polyak
+from jmarl.types import (
+    ActionKind,
+    Clock,
+    EnvSpec,
+    Key,
+    Memory,
+    Metrics,
+    Params,
+    Policy,
+    Transition,
+    View,
+)
+
+
+class Config(struct.PyTreeNode):
+    """Defaults are openai/maddpg's, learning from 64 parallel environments."""
+
+    actor_lr: float = knob(1e-2, low=0)  # Adam step size of the actors
+    critic_lr: float = knob(1e-2, low=0)  # Adam step size of the critics
+    gamma: float = knob(0.95, low=0, high=1)  # discount per step
+    tau: float = knob(0.01, low=0, high=1)  # share of the online networks in each target update
+    max_grad_norm: float = knob(0.5, above=0)  # gradient clipping, see clip
+    output_penalty: float = knob(1e-3, low=0)  # weight of the mean squared actor output
+    temperature: float = knob(1.0, above=0)  # of the Gumbel-softmax
+    noise_start: float = knob(0.3, low=0)  # box actions: scale of the exploration noise at first
+    noise_finish: float = knob(0.0, low=0)  # ... and after noise_decay
+    noise_decay: float = knob(625_000.0, above=0)  # environment steps of its linear decay
+    noise_theta: float = knob(0.15, low=0)  # its pull back to zero (Ornstein-Uhlenbeck)
+    noise_sigma: float = knob(0.2, low=0)  # its random part
+    hidden_dim: tuple[int, ...] = static((64, 64), low=1)  # widths of the hidden layers
+    buffer_size: int = static(1_000_000, low=1)  # transitions remembered
+    batch_size: int = static(1024, low=1)  # transitions in each agent's update
+    warmup_steps: int = static(25_600, low=0)  # environment steps before the first update
+    env_steps_per_update: float = static(100.0, above=0)  # environment steps per gradient step
+    local_critic: bool = static(False)  # critics see their own agent alone: independent DDPG
+    estimator: actions.Estimator = static("relaxed")  # of the gradient of discrete actions
+    box_policy: Literal["tanh", "gaussian"] = static("tanh")  # bounded, or a mean and a deviation
+    target_actions: Literal["sample", "greedy"] = static("sample")  # of the target actors
+    other_actions: Literal["replay", "current"] = static("replay")  # of others, in the actor loss
+    eval_actions: Literal["sample", "greedy"] = static("greedy")  # of the team under evaluation
+    clip: Literal["each", "global"] = static("each")  # every array by its norm, or all by theirs
+    order: Literal["in_place", "one_by_one", "together"] = static("in_place")  # of agents' updates
+    own_batches: bool = static(True)  # each agent draws its own batch
+    init: Scheme = static("glorot")  # initialiser of the layers
+    norm_input: bool = static(False)  # batch-normalise the inputs of actors and critics
+    standardise_rewards: bool = static(False)  # by mean and deviation of all remembered rewards
+
+
+class Nets(struct.PyTreeNode):
+    """Actors and critics (or what belongs to each); leaves [A, ...]."""
+
+    actor: Any
+    critic: Any
+
+
+class Learner(struct.PyTreeNode):
+    nets: Nets
+    target: Nets
+    opt: Nets
+    seen: Moments  # [A, O] running moments of observations; acting normalises with them
+
+
+class Batch(struct.PyTreeNode):
+    """N transitions, time and environments folded together."""
+
+    view: View  # [N, ...]
+    next_view: View
+    action: Array  # [N, A, W] vectors
+    reward: Array  # [N, A]
+    terminated: Array  # [N]
+    weight: Array  # [N] 1 where a step was taken, else 0
+
+
+@dataclass(frozen=True)
+class Maddpg:
+    spec: EnvSpec
+    cfg: Config
+    head: actions.Head
+    actor: Net[Array]
+    critic: Net[Array]
+
+    # --- acting ---------------------------------------------------------------------------------
+
+    def explore(self, learner: Learner, clock: Clock) -> Policy[Array]:
+        left = 1 - jnp.minimum(clock.env_steps / self.cfg.noise_decay, 1)
+        scale = self.cfg.noise_finish + (self.cfg.noise_start - self.cfg.noise_finish) * left
+        return self.policy(learner, self.head.sample, scale)
+
+    def exploit(self, learner: Learner) -> Policy[Array]:
+        if self.cfg.eval_actions == "sample":
+            return self.policy(learner, self.head.sample, 0.0)
+        return self.policy(learner, lambda out, noise, ok: self.head.greedy(out, ok), 0.0)
+
+    def policy(self, learner: Learner, choose: Callable[..., Array], scale: Any) -> Policy[Array]:
+        """`scale` weighs the noise that box policies carry through an episode, [B, A, W]."""
+        spec = self.spec
+        noisy = spec.action_kind == "box" and self.cfg.box_policy == "tanh"
+
+        def reset(key: Key, num_envs: int) -> Array:
+            return jnp.zeros((num_envs, spec.num_agents, spec.action_size if noisy else 0))
+
+        def step(carry: Array, view: View, key: Key) -> tuple[Array, Array, tuple[()]]:
+            head_key, noise_key = jax.random.split(key)
+            out = self.outputs(learner.nets.actor, view.obs, learner.seen)
+            vector = choose(out, self.head.noise(head_key, out.shape), view.available)
+            if noisy:
+                cfg = self.cfg
+                carry = ornstein_uhlenbeck(noise_key, carry, cfg.noise_theta, cfg.noise_sigma)
+                vector = jnp.clip(vector + scale * carry, -1, 1) * view.available
+            return carry, actions.decode(spec, self.head, vector, view.available), ()
+
+        return Policy(reset, step)
+
+    # --- learning -------------------------------------------------------------------------------
+
+    def init(self, key: Key) -> Learner:
+        actor_key, critic_key = jax.random.split(key)
+        agents = self.spec.num_agents
+        nets = Nets(
+            jax.vmap(self.actor.init)(
+                jax.random.split(actor_key, agents), self.spec.obs_mask(), self.head.real()
+            ),
+            jax.vmap(self.critic.init)(
+                jax.random.split(critic_key, agents), self.critic_mask(), np.ones((agents, 1), bool)
+            ),
+        )
+        opt = Nets(
+            jax.vmap(self.tx.actor.init)(nets.actor), jax.vmap(self.tx.critic.init)(nets.critic)
+        )
+        shape = (agents, self.spec.obs_size)
+        # targets start equal (openai/maddpg starts them at random, its first release did not)
+        return Learner(nets, nets, opt, Moments(jnp.zeros(shape), jnp.ones(shape)))
+
+    @property
+    def tx(self) -> Nets:
+        clip = {"each": clip_each, "global": clip_global}[self.cfg.clip](self.cfg.max_grad_norm)
+        step = lambda lr: optax.chain(clip, optax.adam(lr))
+        return Nets(step(self.cfg.actor_lr), step(self.cfg.critic_lr))
+
+    def update(
+        self, learner: Learner, batch: Transition, key: Key, clock: Clock
+    ) -> tuple[Learner, Metrics]:
+        """One gradient step of every critic and every actor."""
+        agents, flat = jnp.arange(self.spec.num_agents), fold(self.spec, batch)
+        keys = jax.random.split(key, self.spec.num_agents)
+        improve = lambda learner, agent, key: self.improve(
+            learner, agent, own := self.batch_of(flat, agent), self.noise(key, own)
+        )
+        if self.cfg.order == "together":
+            nets, opt, metrics = jax.vmap(improve, (None, 0, 0))(learner, agents, keys)
+            learner = learner.replace(nets=nets, opt=opt)
+        else:
+            one = lambda learner, x: self.put(learner, x[0], *improve(learner, *x))
+            learner, metrics = jax.lax.scan(one, learner, (agents, keys))
+        if self.cfg.order != "in_place":
+            learner = learner.replace(target=polyak(learner.nets, learner.target, self.cfg.tau))
+        if self.cfg.norm_input:
+            look = lambda seen, agent: (self.look(seen, self.batch_of(flat, agent)), None)
+            learner = learner.replace(seen=jax.lax.scan(look, learner.seen, agents)[0])
+        return learner, {name: value.mean() for name, value in metrics.items()}
+
+    def improve(
+        self, learner: Learner, agent: Array, batch: Batch, noise: tuple[Array, Array]
+    ) -> tuple[Nets, Nets, Metrics]:
+        """One agent's critic step, then its actor step; returns its own slices."""
+        nets, opt = jax.tree.map(lambda x: x[agent], (learner.nets, learner.opt))
+        target_noise, own_noise = noise
+        (critic_loss, q), critic_grad = jax.value_and_grad(self.critic_loss, has_aux=True)(
+            nets.critic, self.goal(learner.target, agent, batch, target_noise), agent, batch
+        )
+        critic, critic_opt = descend(self.tx.critic, critic_grad, opt.critic, nets.critic)
+        actor_loss, actor_grad = jax.value_and_grad(self.actor_loss)(
+            nets.actor, critic, learner.nets.actor, agent, batch, own_noise
+        )
+        actor, actor_opt = descend(self.tx.actor, actor_grad, opt.actor, nets.actor)
+        metrics = {
+            "critic_loss": critic_loss,
+            "actor_loss": actor_loss,
+            "q_value": q,
+            "critic_grad_norm": global_norm(critic_grad),
+            "actor_grad_norm": global_norm(actor_grad),
+        }
+        return Nets(actor, critic), Nets(actor_opt, critic_opt), metrics
+
+    def put(
+        self, learner: Learner, agent: Array, nets: Nets, opt: Nets, metrics: Metrics
+    ) -> tuple[Learner, Metrics]:
+        """Write one agent's slices back, for the agents after it to see."""
+        write = lambda every, own: jax.tree.map(lambda e, o: e.at[agent].set(o), every, own)
+        learner = learner.replace(nets=write(learner.nets, nets), opt=write(learner.opt, opt))
+        if self.cfg.order == "in_place":
+            old = jax.tree.map(lambda x: x[agent], learner.target)
+            new = polyak(nets, old, self.cfg.tau)
+            learner = learner.replace(target=write(learner.target, new))
+        return learner, metrics
+
+    def goal(self, target: Nets, agent: Array, batch: Batch, noise: Array) -> Array:
+        """y = r_i + gamma Q'_i(o', a'), a' from all target actors; [N]."""
+        view = batch.next_view
+        out = self.outputs(target.actor, view.obs, self.moments(view.obs, batch.weight))
+        if self.cfg.target_actions == "sample":
+            vector = self.head.sample(out, noise, view.available)
+        else:
+            vector = self.head.greedy(out, view.available)
+        critic = jax.tree.map(lambda x: x[agent], target.critic)
+        future = self.value(critic, agent, view, vector, batch.weight)
+        return targets.one_step(batch.reward[:, agent], future, batch.terminated, self.cfg.gamma)
+
+    def critic_loss(
+        self, params: Params, goal: Array, agent: Array, batch: Batch
+    ) -> tuple[Array, Array]:
+        """Mean squared error of Q_i(o, a); also the mean value."""
+        q = self.value(params, agent, batch.view, batch.action, batch.weight)
+        return mean((q - goal) ** 2, batch.weight), mean(q, batch.weight)
+
+    def actor_loss(
+        self,
+        params: Params,
+        critic: Params,
+        actors: Params,
+        agent: Array,
+        batch: Batch,
+        noise: Array,
+    ) -> Array:
+        """-Q_i(o, a) with the agent's own action from its actor, plus the output penalty."""
+        view, cfg = batch.view, self.cfg
+        moments = self.moments(view.obs, batch.weight)
+        own_moments = jax.tree.map(lambda x: x[agent], moments)
+        out = self.actor.apply(params, view.obs[:, agent], own_moments)
+        spread = lambda x: jnp.broadcast_to(x[:, None], (len(x), self.spec.num_agents, x.shape[-1]))
+        vector = self.head.sample(spread(out), spread(noise), view.available)
+        others = batch.action
+        if cfg.other_actions == "current":
+            others = self.head.greedy(self.outputs(actors, view.obs, moments), view.available)
+        own = (jnp.arange(self.spec.num_agents) == agent)[:, None]
+        q = self.value(critic, agent, view, jnp.where(own, vector, others), batch.weight)
+        weight = batch.weight * view.alive[:, agent]
+        real = jnp.asarray(self.head.real())[agent]
+        penalty = (self.head.squared(out) * real).sum(-1) / real.sum()
+        return mean(cfg.output_penalty * penalty - q, weight)
+
+    # --- networks over agents -------------------------------------------------------------------
+
+    def outputs(self, params: Params, obs: Array, moments: Moments) -> Array:
+        """All actors' outputs: [..., A, O] -> [..., A, V]."""
+        return jax.vmap(self.actor.apply, (0, -2, 0), -2)(params, obs, moments)
+
+    def value(
+        self, params: Params, agent: Array, view: View, vector: Array, weight: Array
+    ) -> Array:
+        """One agent's Q of observations and action vectors [N, A, W]: all of them, or its own."""
+        seen = view.obs, vector
+        if self.cfg.local_critic:
+            x = jnp.concatenate([part[:, agent] for part in seen], -1)
+        else:
+            x = jnp.concatenate([part.reshape(len(part), -1) for part in seen], -1)
+        return self.critic.apply(params, x, batch_moments(x, weight))[:, 0]
+
+    def critic_mask(self) -> np.ndarray:
+        """[A, in] bool: which inputs of each agent's critic are real."""
+        seen = self.spec.obs_mask(), actions.vector_mask(self.spec)
+        if self.cfg.local_critic:
+            return np.concatenate(seen, -1)
+        joint = np.concatenate([part.reshape(-1) for part in seen])
+        return np.broadcast_to(joint, (self.spec.num_agents, joint.size))
+
+    def moments(self, obs: Array, weight: Array) -> Moments:
+        """Of each agent's observations over a batch: [N, A, O] -> [A, O]."""
+        return jax.vmap(batch_moments, (1, None))(obs, weight)
+
+    def look(self, seen: Moments, batch: Batch) -> Moments:
+        """Running moments after one more batch: torch's momentum 0.1 and unbiased variance."""
+        new, count = self.moments(batch.view.obs, batch.weight), batch.weight.sum()
+        new = new.replace(variance=new.variance * count / jnp.maximum(count - 1, 1))
+        return polyak(new, seen, 0.1)
+
+    # --- batches --------------------------------------------------------------------------------
+
+    def batch_of(self, batch: Batch, agent: Array) -> Batch:
+        """The part of the batch that is this agent's, or all of it."""
+        if not self.cfg.own_batches:
+            return batch
+        agents = self.spec.num_agents
+        return jax.tree.map(lambda x: x.reshape(agents, -1, *x.shape[1:])[agent], batch)
+
+    def noise(self, key: Key, batch: Batch) -> tuple[Array, Array]:
+        """For the target actors [N, A, V] and for the agent's own actor [N, V]."""
+        target_key, own_key = jax.random.split(key)
+        size, width = len(batch.weight), self.head.width
+        target = self.head.noise(target_key, (size, self.spec.num_agents, width))
+        return target, self.head.noise(own_key, (size, width))
+
+
+def mean(x: Array, weight: Array) -> Array:
+    return (x * weight).sum() / jnp.maximum(weight.sum(), 1)
+
+
+def fold(spec: EnvSpec, batch: Transition) -> Batch:
+    """[T, B] and the views around to N = T B transitions."""
+    flat = lambda tree: jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), tree)
+    return Batch(
+        view=flat(jax.tree.map(lambda x: x[:-1], batch.view)),
+        next_view=flat(jax.tree.map(lambda x: x[1:], batch.view)),
+        action=actions.encode(spec, flat(batch.action)),
+        reward=flat(batch.reward),
+        terminated=flat(batch.terminated),
+        weight=flat(batch.valid).astype(batch.reward.dtype),
+    )
+
+
+def make(spec: EnvSpec, cfg: Config) -> Maddpg:
+    """MADDPG for an environment of this spec."""
+    if spec.action_kind != "box":
+        head: actions.Head = actions.Choices(spec, cfg.estimator, cfg.temperature)
+    else:
+        head = {"tanh": actions.Bounded, "gaussian": actions.Gaussian}[cfg.box_policy](spec)
+    small = 3e-3 if cfg.init == "torch" and spec.action_kind == "box" else None
+    net = lambda out, last: mlp(cfg.hidden_dim, out, cfg.init, cfg.norm_input, last)
+    return Maddpg(spec, cfg, head, net(head.width, small), net(1, None))
+
+
+def memory(spec: EnvSpec, cfg: Config, num_envs: int, rollout_length: int) -> Memory[Any]:
+    """A replay of `buffer_size` transitions that keeps what MADDPG reads."""
+    lean = lambda rollout: rollout.replace(view=rollout.view.replace(state=None, entities=None))
+    return replay(
+        rollout_length,
+        rollouts=math.ceil(cfg.buffer_size / (num_envs * rollout_length)),
+        batch_size=cfg.batch_size * (spec.num_agents if cfg.own_batches else 1),
+        standardise_rewards=cfg.standardise_rewards,
+        keep=lean,
+    )
+
+
+def action_kinds(cfg: Config) -> tuple[ActionKind, ...]:
+    """Relaxed actions are what openai/maddpg sends, stores and learns from."""
+    return ("simplex", "discrete", "box") if cfg.estimator == "relaxed" else ("discrete", "box")
+
+
+IQBAL = Config(
+    warmup_steps=1024,
+    estimator="straight_through",
+    target_actions="greedy",
+    other_actions="current",
+    clip="global",
+    order="one_by_one",
+    init="torch",
+    norm_input=True,
+    standardise_rewards=True,
+)
+ONE_ENV = {"num_envs": 1, "rollout_length": 100}
+RECIPE = Recipe(
+    name="maddpg",
+    summary="multi-agent DDPG with a centralised critic per agent (Lowe et al., 2017)",
+    config=Config(),
+    presets={
+        "openai": Preset(Config(eval_actions="sample"), ONE_ENV, "as openai/maddpg"),
+        "iqbal": Preset(IQBAL, ONE_ENV, "as shariqiqbal2810/maddpg-pytorch"),
+    },
+    make=make,
+    memory=memory,
+    plan=off_policy_plan,
+    action_kinds=action_kinds,
+)
+DDPG = RECIPE.but(
+    name="ddpg",
+    summary="independent DDPG: MADDPG whose critics see their own agent alone",
+    local_critic=True,
+)

@@ -1,0 +1,55 @@
+"""What the rest of jmarl must know of an algorithm: how to make it, feed it, and preset it."""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from jmarl.types import ActionKind, Algorithm, EnvSpec, Memory
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A config, and what the loop should be set to with it (num_envs, rollout_length, ...)."""
+
+    config: Any
+    loop: Mapping[str, int] = field(default_factory=dict)
+    summary: str = ""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How an algorithm wants to be fed: rollouts before learning, updates after each."""
+
+    warmup_rollouts: int = 0
+    updates_per_rollout: int = 1
+
+
+def off_policy_plan(config: Any, num_envs: int, rollout_length: int) -> Plan:
+    """Keeps `env_steps_per_update` whatever the number of environments; at least one update."""
+    steps = num_envs * rollout_length
+    updates = max(1, round(steps / config.env_steps_per_update))
+    return Plan(math.ceil(config.warmup_steps / steps), updates)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """An entry of `ALL`. The functions take the config, so numbers in it may be traced."""
+
+    name: str
+    summary: str
+    config: Any  # its defaults; a frozen dataclass of fields.knob and fields.static
+    make: Callable[[EnvSpec, Any], Algorithm[Any]]
+    memory: Callable[[EnvSpec, Any, int, int], Memory[Any]]  # (..., num_envs, rollout_length)
+    plan: Callable[[Any, int, int], Plan]  # (config, num_envs, rollout_length)
+    action_kinds: Callable[[Any], tuple[ActionKind, ...]]  # that it can act with, best first
+    presets: Mapping[str, Preset] = field(default_factory=dict)
+
+    def but(self, name: str, summary: str, **changes: Any) -> "Recipe":
+        """The same algorithm with other settings under a name of its own."""
+        presets = {
+            key: replace(preset, config=preset.config.replace(**changes))
+            for key, preset in self.presets.items()
+        }
+        config = self.config.replace(**changes)
+        return replace(self, name=name, summary=summary, config=config, presets=presets)

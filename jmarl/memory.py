@@ -1,0 +1,135 @@
+"""What an update reads: the last rollout, or a ring of past ones.
+
+A ring keeps rollouts as they come, [slots, B, ...]; one position's successor is the next position,
+so next views are never stored. The loop's clock says how much was written, so a memory's state
+is data alone: under vmap over seeds the write index stays a scalar and writes stay in place.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+from jax import Array
+
+from jmarl.types import Clock, Key, Memory, Transition
+
+Keep = Callable[[Transition], Transition]
+
+
+def latest() -> Memory[Transition]:
+    """On-policy: remembers exactly the rollout just made."""
+    return Memory(
+        init=lambda rollout: rollout,
+        add=lambda old, rollout, clock: rollout,
+        sample=lambda rollout, key, clock: rollout,
+    )
+
+
+class Moments(struct.PyTreeNode):
+    """Count, mean and summed squared deviation of the rewards of each stored rollout.
+
+    Kept per rollout, so that what the ring overwrites leaves without a rounding drift.
+    """
+
+    count: Array  # [rollouts]
+    mean: Array  # [rollouts, A]
+    spread: Array  # [rollouts, A]
+
+
+class Ring(struct.PyTreeNode):
+    """The last `slots` positions of B environments."""
+
+    steps: Transition  # [slots, B, ...], views too
+    moments: Moments | None
+
+
+def replay(
+    rollout_length: int,
+    rollouts: int,
+    batch_size: int,
+    length: int = 1,
+    whole_rollouts: bool = False,
+    standardise_rewards: bool = False,
+    keep: Keep = lambda rollout: rollout,
+) -> Memory[Ring]:
+    """Off-policy: batches [length, batch_size] of steps that followed each other, drawn uniformly.
+
+    Remembers the last `rollouts` rollouts of `rollout_length` positions. Segments open anywhere,
+    or, with `whole_rollouts`, where a rollout opened: then `length` is ignored and a segment is a
+    whole rollout, whose last view only bootstraps. Positions without a step are drawn too;
+    learners weigh by `valid`. `standardise_rewards` gives rewards less the mean over the stored
+    steps, divided by their standard deviation, per agent (so do maddpg-pytorch and MAAC).
+    `keep` may drop what the learner never reads.
+
+    Raises ValueError if less than one segment and its last view fits.
+    """
+    slots = rollout_length * rollouts
+    length = rollout_length - 1 if whole_rollouts else length
+    if not 1 <= length < slots:
+        raise ValueError(f"segments of {length=} steps do not fit {slots=} of {rollout_length=}")
+
+    def init(rollout: Transition) -> Ring:
+        empty = lambda x: jnp.zeros((slots, *x.shape[1:]), x.dtype)
+        blank = lambda x: jnp.zeros((rollouts, *x.shape), x.dtype)
+        moments = jax.tree.map(blank, jax.eval_shape(moments_of, rollout))
+        steps = jax.tree.map(empty, keep(rollout))
+        return Ring(steps, moments if standardise_rewards else None)
+
+    def add(ring: Ring, rollout: Transition, clock: Clock) -> Ring:
+        nth = clock.iteration % rollouts
+        write = lambda old, new: jax.lax.dynamic_update_slice_in_dim(
+            old, new[:rollout_length], nth * rollout_length, 0
+        )
+        put = lambda old, new: jax.lax.dynamic_update_index_in_dim(old, new, nth, 0)
+        steps = jax.tree.map(write, ring.steps, keep(rollout))
+        moments = ring.moments and jax.tree.map(put, ring.moments, moments_of(rollout))
+        return Ring(steps, moments)
+
+    def sample(ring: Ring, key: Key, clock: Clock) -> Transition:
+        when_key, where_key = jax.random.split(key)
+        stored = jnp.minimum(clock.iteration, rollouts)
+        if whole_rollouts:
+            first = jax.random.randint(when_key, (batch_size,), 0, stored) * rollout_length
+        else:  # ages count back from the newest position, whose successor is not stored yet
+            newest = clock.iteration * rollout_length - 1
+            age = jax.random.randint(when_key, (batch_size,), length, stored * rollout_length)
+            first = (newest - age) % slots
+        env = jax.random.randint(where_key, (batch_size,), 0, ring.steps.valid.shape[1])
+        batch = segments(ring.steps, first, env, length)
+        if ring.moments is None:
+            return batch
+        return batch.replace(reward=standardised(batch.reward, ring.moments))
+
+    return Memory(init, add, sample)
+
+
+def segments(steps: Transition, first: Array, env: Array, length: int) -> Transition:
+    """`length` steps from positions `first` [batch] of environments `env`, and the views around."""
+    slots = steps.valid.shape[0]
+    at = (first + jnp.arange(length + 1)[:, None]) % slots
+    take: Callable[[Any], Any] = lambda tree: jax.tree.map(lambda x: x[at[:-1], env], tree)
+    views = jax.tree.map(lambda x: x[at, env], (steps.view, steps.start))
+    rest = take(steps.replace(view=None, start=None))
+    return rest.replace(view=views[0], start=views[1])
+
+
+def moments_of(rollout: Transition) -> Moments:
+    """Moments of the rewards [T, B, A] of valid steps, per agent."""
+    weight = rollout.valid[..., None].astype(rollout.reward.dtype)
+    count = weight.sum()
+    mean = (weight * rollout.reward).sum((0, 1)) / jnp.maximum(count, 1)
+    return Moments(count, mean, (weight * (rollout.reward - mean) ** 2).sum((0, 1)))
+
+
+def standardised(reward: Array, moments: Moments) -> Array:
+    """Rewards [..., A] less the mean of all stored, over their population standard deviation.
+
+    A constant reward has no deviation; it is only centred.
+    """
+    total = moments.count.sum()
+    share = moments.count[:, None] / total
+    mean = (share * moments.mean).sum(0)
+    variance = moments.spread.sum(0) / total + (share * (moments.mean - mean) ** 2).sum(0)
+    return (reward - mean) / jnp.sqrt(jnp.where(variance > 0, variance, 1))

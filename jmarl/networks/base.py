@@ -1,0 +1,24 @@
+"""Where flax ends: a module becomes a pair of pure functions."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import flax.linen as nn
+
+from jmarl.types import Params
+
+Out = TypeVar("Out")
+
+
+@dataclass(frozen=True)
+class Net(Generic[Out]):
+    """`init(key, *inputs) -> params` and `apply(params, *inputs) -> Out`."""
+
+    init: Callable[..., Params]
+    apply: Callable[..., Out]
+
+
+def functional(module: nn.Module) -> Net[Any]:
+    """Flax cannot say what `apply` returns, so the field that holds the net says it."""
+    return Net(module.init, module.apply)

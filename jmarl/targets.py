@@ -1,0 +1,38 @@
+"""Return targets. Axes [T, B, ...]; cut at episode ends, bootstrapped unless terminated."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from jmarl.types import Transition
+
+
+def one_step(reward: Array, future: Array, terminated: Array, gamma: Any) -> Array:
+    """r + gamma (1 - terminated) future, without a gradient. All of one shape.
+
+    `future` is the value of the true next view, so truncation needs no special case.
+    """
+    return jax.lax.stop_gradient(reward + gamma * (1 - terminated) * future)
+
+
+def lambda_returns(values: Array, batch: Transition, gamma: Any, trace: Any) -> Array:
+    """TD(lambda) targets [T, B, A] from values [T+1, B, A] of the views (Sutton & Barto, 12.2).
+
+    G_t = r_t + gamma (1 - terminated_t) [(1 - trace) V_{t+1} + trace G_{t+1}], where G is V at a
+    position that only holds an episode's last view. Without a gradient.
+    """
+    widen = lambda x: x[..., None]
+
+    def back(later: Array, x: tuple[Array, ...]) -> tuple[Array, Array]:
+        reward, value, future, terminated, valid = x
+        blend = (1 - trace) * future + trace * later
+        goal = reward + gamma * (1 - terminated) * blend
+        goal = jnp.where(valid, goal, value)
+        return goal, goal
+
+    flags = widen(batch.terminated), widen(batch.valid)
+    xs = batch.reward, values[:-1], values[1:], *flags
+    _, goals = jax.lax.scan(back, values[-1], xs, reverse=True)
+    return jax.lax.stop_gradient(goals)

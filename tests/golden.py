@@ -1,0 +1,45 @@
+"""Reading recorded numbers of the papers' own code, and comparing with them."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+RTOL = {"f64": 1e-9, "f32": 1e-5}
+
+
+class Golden:
+    """One recorded file: `z[name]`, `z.tree(prefix)`, and reference values of one precision."""
+
+    def __init__(self, path: Path, precision: str = "f64") -> None:
+        self.data, self.precision = np.load(path), precision
+        self.dtype = {"f64": np.float64, "f32": np.float32}[precision]
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        """An input in the precision of the run; integers and strings as they are."""
+        value = self.data[name]
+        return value.astype(self.dtype) if value.dtype.kind == "f" else value
+
+    def config(self, name: str) -> Any:
+        return self.data[f"cfg/{name}"].tolist()
+
+    def names(self, prefix: str) -> list[str]:
+        """Names below `prefix`, in the file's order."""
+        return [name[len(prefix) :] for name in self.data.files if name.startswith(prefix)]
+
+    def check(self, name: str, mine: Any, atol: float = 1e-7, where: Any = True) -> None:
+        """`mine` equals the recorded value, relative to the tensor's largest entry."""
+        reference = self.data[f"{self.precision}/{name}"]
+        mine = np.asarray(mine, np.float64)
+        assert mine.shape == reference.shape, f"{name}: {mine.shape} is not {reference.shape}"
+        apart = np.abs((mine - reference) * where).max(initial=0)
+        allowed = RTOL[self.precision] * np.abs(reference).max(initial=0)
+        allowed += atol if self.precision == "f32" else 1e-12
+        assert apart <= allowed, f"{name}: {apart:.3g} apart, {allowed:.3g} allowed"
+
+    def told_from_zero(self, gradient: str) -> Any:
+        """Where this precision knows a gradient's sign: Adam's first step is made of signs alone."""
+        if self.precision == "f64":
+            return True
+        exact = np.abs(self.data[f"f64/{gradient}"])
+        return (exact > 1e-5 * exact.max(initial=0)) | (exact == 0)
