@@ -10,6 +10,8 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 LOCKED := .venv/locked-packages-installed
 READY := .venv/jmarl-installed
+# what pip says of every small package; large downloads, warnings and errors are shown
+DULL := /^(Collecting|Processing|Ignoring|Looking|Obtaining|Requirement|Successfully)|━|kB\)|bytes\)|^ *$$|is ignored: it is neither/
 
 # pyright would ask the network for a newer release of itself
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
@@ -55,10 +57,10 @@ $(LOCKED): requirements.lock
 		|| { echo 'jmarl needs Python 3.11 or newer: make setup PYTHON=/path/to/python3' >&2; exit 1; }
 	@echo 'Installing the locked packages into .venv (1.3 GB, a few minutes the first time)'
 	@$(PYTHON) -m venv --clear .venv
-	@$(PIP) install --require-hashes -r requirements.lock | awk '/MB\)/ { print; fflush() } \
-		/^Installing/ { print "  Installing", NF - 3, "packages"; fflush() }'
+	@$(PIP) install --require-hashes -r requirements.lock 2>&1 | awk '$(DULL) { next } \
+		/^Installing/ { $$0 = "  Installing " NF - 3 " packages" } { print; fflush() }'
 	@touch $@
 
-$(READY): pyproject.toml $(LOCKED)
+$(READY): pyproject.toml jmarl/__init__.py $(LOCKED)
 	@$(PIP) install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
