@@ -19,12 +19,12 @@ def quietly() -> Iterator[None]:
     kept = {name: getattr(sys, name) for name in ("stdout", "stderr", "__stdout__")}
     sink = io.StringIO()
     try:
-        vars(sys).update(stdout=sink, __stdout__=sink)
+        sys.__dict__.update(stdout=sink, __stdout__=sink)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        vars(sys).update(kept)
+        sys.__dict__.update(kept)
 
 
 def import_library(name: str) -> Any:

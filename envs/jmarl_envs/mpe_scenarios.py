@@ -73,7 +73,7 @@ SCENARIOS: Mapping[str, Scenario] = {
             "num_good_agents": _count(1),
             "num_obs": _count(2),
         },
-        defects=("obstacles may start out of the arena's inner part, unlike the original",),
+        defects=("obstacles start up to 1 from the centre, not 0.9 as in the original",),
     ),
     "simple_world_comm": Scenario(
         "MPE_simple_world_comm_v3",
