@@ -1,3 +1,46 @@
-"""jmarl: multi-agent reinforcement learning in JAX."""
+"""jmarl: multi-agent reinforcement learning in JAX.
+
+    result = jmarl.train("maddpg", "mpe/simple_spread", total_steps=200_000, seeds=4)
+    team = jmarl.load_policy(result.path)
+
+Importing jmarl is quick; what it offers is loaded when first asked for.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from jmarl.api import Result as Result
+    from jmarl.api import Team as Team
+    from jmarl.api import evaluate as evaluate
+    from jmarl.api import load_policy as load_policy
+    from jmarl.api import make_algorithm as make_algorithm
+    from jmarl.api import make_env as make_env
+    from jmarl.api import resume as resume
+    from jmarl.api import train as train
+    from jmarl.fields import ConfigError as ConfigError
+
+OFFERED = {
+    "ConfigError": "jmarl.fields",
+    **dict.fromkeys(
+        (
+            "Result",
+            "Team",
+            "evaluate",
+            "load_policy",
+            "make_algorithm",
+            "make_env",
+            "resume",
+            "train",
+        ),
+        "jmarl.api",
+    ),
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in OFFERED:
+        raise AttributeError(f"module 'jmarl' has no attribute {name!r}")
+    return getattr(import_module(OFFERED[name]), name)

@@ -119,7 +119,9 @@ def moments_of(rollout: Transition) -> Moments:
     """Moments of the rewards [T, B, A] of valid steps, per agent."""
     weight = rollout.valid[..., None].astype(rollout.reward.dtype)
     count = weight.sum()
-    mean = (weight * rollout.reward).sum((0, 1)) / jnp.maximum(count, 1)
+    # about one of them: equal rewards then deviate by nothing, where sums would leave rounding
+    about = rollout.reward.reshape(-1, rollout.reward.shape[-1])[rollout.valid.argmax()]
+    mean = about + (weight * (rollout.reward - about)).sum((0, 1)) / jnp.maximum(count, 1)
     return Moments(count, mean, (weight * (rollout.reward - mean) ** 2).sum((0, 1)))
 
 
@@ -130,6 +132,7 @@ def standardised(reward: Array, moments: Moments) -> Array:
     """
     total = moments.count.sum()
     share = moments.count[:, None] / total
-    mean = (share * moments.mean).sum(0)
+    about = moments.mean[moments.count.argmax()]
+    mean = about + (share * (moments.mean - about)).sum(0)
     variance = moments.spread.sum(0) / total + (share * (moments.mean - mean) ** 2).sum(0)
     return (reward - mean) / jnp.sqrt(jnp.where(variance > 0, variance, 1))

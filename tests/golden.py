@@ -38,7 +38,7 @@ class Golden:
         assert apart <= allowed, f"{name}: {apart:.3g} apart, {allowed:.3g} allowed"
 
     def told_from_zero(self, gradient: str) -> Any:
-        """Where this precision knows a gradient's sign: Adam's first step is made of signs alone."""
+        """Where this precision knows a gradient's sign: Adam's first step is signs alone."""
         if self.precision == "f64":
             return True
         exact = np.abs(self.data[f"f64/{gradient}"])

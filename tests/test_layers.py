@@ -15,10 +15,10 @@ ROOT = Path(__file__).parents[1]
 LAYERS = (  # from the ground up; a file may import its own layer and those below
     {"types"},
     {"rollout", "memory", "targets", "exploration", "optim", "networks", "fields", "actions"},
-    {"algorithms", "train"},
+    {"algorithms", "loop"},
 )
 HOST = len(LAYERS)  # everything else in jmarl/ but
-FACES = {"cli", "__main__", "__init__"}  # which lie above and join jmarl to jmarl_envs
+FACES = {"api", "cli", "__main__", "__init__"}  # which lie above and join jmarl to jmarl_envs
 SUITES = {"jmarl_envs", "jaxmarl", "jumanji"}
 EDGES = {  # the one module that may import each of these
     "wandb": "jmarl/sinks.py",
@@ -127,8 +127,8 @@ BREACHES = [
     (points_down, "jmarl/types.py", "from jmarl import targets"),
     (points_down, "jmarl/memory.py", "import jmarl.train as train"),
     (points_down, "jmarl/networks/agents.py", "from ..algorithms.qmix import Qmix"),
-    (points_down, "jmarl/train.py", "def f():\n    from jmarl.fit import fit"),
-    (points_down, "jmarl/train.py", "from . import report"),
+    (points_down, "jmarl/loop.py", "def f():\n    from jmarl.fit import fit"),
+    (points_down, "jmarl/loop.py", "from . import report"),
     (points_down, "jmarl/fit.py", "import jmarl.cli"),
     (points_down, "jmarl/optim.py", "import jmarl"),
     (core_knows_no_suite, "jmarl/rollout.py", "import jaxmarl"),
@@ -139,10 +139,10 @@ BREACHES = [
     (foreign_at_the_edge, "jmarl/fit.py", "def f():\n    import wandb"),
     (foreign_at_the_edge, "jmarl/fit.py", "import orbax.checkpoint as ocp"),
     (foreign_at_the_edge, "envs/jmarl_envs/drawing.py", "import matplotlib.pyplot as plt"),
-    (linen_in_networks, "jmarl/train.py", "from flax import linen as nn"),
+    (linen_in_networks, "jmarl/loop.py", "from flax import linen as nn"),
     (linen_in_networks, "envs/jmarl_envs/toys.py", "from flax.linen import Dense"),
-    (linen_in_networks, "jmarl/train.py", "import flax"),
-    (pure, "jmarl/train.py", "print(1)"),
+    (linen_in_networks, "jmarl/loop.py", "import flax"),
+    (pure, "jmarl/loop.py", "print(1)"),
     (pure, "jmarl/algorithms/qmix.py", "jax.debug.print('{}', x)"),
     (pure, "jmarl/fit.py", "jax.debug.callback(log, metrics)"),
     (pure, "jmarl/targets.py", "from jax.experimental import io_callback"),
@@ -158,7 +158,7 @@ LAWFUL = [
     ("jmarl/fit.py", "from jmarl import sinks, train\nprint('epoch')"),
     ("jmarl/sinks.py", "def sink():\n    import wandb"),
     ("jmarl/cli.py", "import jmarl\nimport jmarl_envs\nfrom jmarl import fit\nprint(1)"),
-    ("jmarl/__init__.py", "from jmarl.cli import main\nfrom jmarl.train import train"),
+    ("jmarl/__init__.py", "from jmarl.cli import main\nfrom jmarl.loop import train"),
     ("envs/jmarl_envs/smax.py", "import jaxmarl\nfrom jmarl.types import View\nblueprint(1)"),
     ("envs/jmarl_envs/toys.py", "from .registry import SUITES"),
     ("benchmarks/throughput.py", "import matplotlib.pyplot as plt\nprint(1)"),

@@ -44,6 +44,7 @@ class Recipe:
     plan: Callable[[Any, int, int], Plan]  # (config, num_envs, rollout_length)
     action_kinds: Callable[[Any], tuple[ActionKind, ...]]  # that it can act with, best first
     presets: Mapping[str, Preset] = field(default_factory=dict)
+    episodic: bool = False  # rollouts open with fresh episodes, for recurrent learners
 
     def but(self, name: str, summary: str, **changes: Any) -> "Recipe":
         """The same algorithm with other settings under a name of its own."""

@@ -55,15 +55,15 @@ class Loop:
     memory: Memory[Any]
     cfg: LoopConfig
 
-    def start(self, key: Key) -> Run:
-        """A new run, its memory warmed up."""
+    def start(self, key: Key) -> tuple[Run, Tally]:
+        """A new run, its memory warmed up, and what that took."""
         learn_key, act_key, key = jax.random.split(key, 3)
         learner = self.algorithm.init(learn_key)
         policy = self.algorithm.explore(learner, self.clock(0))
         actors = open_actors(self.env, policy, self.cfg.num_envs, act_key)
         run = Run(learner, self.memory.init(self.example(learner, actors)), actors, key)
-        fill = lambda run, i: (self.collect(run, i)[0], None)
-        return jax.lax.scan(fill, run, jnp.arange(self.cfg.warmup_rollouts))[0]
+        run, scores = jax.lax.scan(self.collect, run, jnp.arange(self.cfg.warmup_rollouts))
+        return run, jax.tree.map(lambda x: x.sum(0), scores)
 
     def chunk(self, run: Run, first: Array) -> tuple[Run, tuple[Metrics, Tally]]:
         """`rollouts_per_chunk` iterations from iteration `first` on; warm-up counts as iterations.

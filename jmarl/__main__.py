@@ -1,0 +1,7 @@
+"""`python -m jmarl` is `jmarl`."""
+
+import sys
+
+from jmarl.cli import main
+
+sys.exit(main())

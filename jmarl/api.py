@@ -1,0 +1,237 @@
+"""What `import jmarl` offers: environments, algorithms, training, trained teams."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import jax
+import jmarl_envs
+import numpy as np
+from jax import Array
+
+from jmarl import checkpoint
+from jmarl import folder as folders
+from jmarl.config import Experiment, experiment
+from jmarl.fields import ConfigError
+from jmarl.fit import Fit, Program, replay_ratio
+from jmarl.folder import Folder
+from jmarl.sinks import JsonLines, Sink, Watch
+from jmarl.statistics import interval
+from jmarl.types import Algorithm, Environment, EnvSpec, Key, Policy, View
+from jmarl.versions import banner, keep_compiled, versions
+
+
+def make_env(name: str, **options: Any) -> Environment[Any]:
+    """An environment by name, `suite/task` (`jmarl envs` lists them), with options of its own.
+
+    Raises jmarl_envs.UnknownName or BadOption (both ValueErrors), saying what there is.
+    """
+    return jmarl_envs.make(name, **options)
+
+
+def make_algorithm(name: str, spec: EnvSpec, preset: str = "", **settings: Any) -> Algorithm[Any]:
+    """An algorithm for environments of this spec: four pure functions (jmarl.types.Algorithm).
+
+    Raises ConfigError for unknown names and settings out of bounds.
+    """
+    made = experiment(name, preset, settings=settings)
+    return made.recipe.make(spec, made.config)
+
+
+@dataclass(frozen=True)
+class Result:
+    """A finished training; also in the run folder's summary.json."""
+
+    path: Path | None
+    experiment: Experiment
+    env_steps: np.ndarray  # [evaluations] mean over seeds
+    returns: np.ndarray  # [evaluations, seeds] evaluation returns, mean over agents
+    random_return: float
+    seconds: float
+    compile_seconds: Mapping[str, float]
+    updates_per_env_step: float
+    scores: Mapping[str, Sequence[float]]  # of the last evaluation, by name, [seeds]
+
+    def as_json(self) -> dict[str, Any]:
+        mean, low, high = interval(self.returns[-1])
+        return {
+            "env_steps": float(self.env_steps[-1]),
+            "episode_return": float(mean),
+            "episode_return_95": [float(low), float(high)],
+            "random_return": self.random_return,
+            "seeds": self.returns.shape[1],
+            "scores": {name: list(values) for name, values in self.scores.items()},
+            "seconds": self.seconds,
+            "compile_seconds": dict(self.compile_seconds),
+            "updates_per_env_step": self.updates_per_env_step,
+        }
+
+
+def train(
+    algorithm: str,
+    env: str | Environment[Any],
+    *,
+    preset: str = "",
+    env_options: Mapping[str, Any] | None = None,
+    out: str | Path | None = "",
+    progress: bool = True,
+    sinks: Sequence[Sink] = (),
+    compile_cache: str = "auto",
+    **settings: Any,
+) -> Result:
+    """Train `seeds` teams side by side; settings are those of `jmarl train ALGORITHM --help`.
+
+    `env` is a name or an environment of your own. The run folder is `out`, by default
+    runs/<algorithm>-<environment>-<time>; None writes nothing. Raises ConfigError before
+    anything is written. `compile_cache`: where compiled programs are kept, or "off".
+    """
+    cache = keep_compiled(compile_cache)
+    name = env if isinstance(env, str) else env.spec.name
+    plan = experiment(algorithm, preset, env_options, {**settings, "env": name})
+    made = env_of(plan) if isinstance(env, str) else env
+    program = Program(made, plan)
+    folder = None if out is None else folders.create(str(out), plan, versions())
+    return finish(Fit(program, folder), banner(cache) if progress else "", sinks)
+
+
+def resume(
+    run: str | Path,
+    *,
+    progress: bool = True,
+    sinks: Sequence[Sink] = (),
+    compile_cache: str = "auto",
+) -> Result:
+    """Go on with a run from its newest checkpoint, to the end of its settings."""
+    cache = keep_compiled(compile_cache)
+    folder = folders.open_folder(run)
+    plan = folder.experiment()
+    fit = Fit(Program(env_of(plan), plan), folder)
+    fit.resume()
+    return finish(fit, banner(cache) if progress else "", sinks)
+
+
+def finish(fit: Fit, heading: str, sinks: Sequence[Sink]) -> Result:
+    """Run to the end with files, and progress under a heading; write summary and curve."""
+    program, folder = fit.program, fit.folder
+    with ExitStack() as stack:
+        all_sinks = list(sinks)
+        if folder is not None:
+            lines = JsonLines(folder, program.seeds, fit.updates if fit.chunks_done else -1)
+            all_sinks.append(stack.enter_context(closing(lines)))
+        if heading:
+            done = min(fit.env_steps, default=0)
+            watch = Watch(heading, program.experiment.run.total_steps, done)
+            all_sinks.append(stack.enter_context(closing(watch)))
+        fit.sinks = all_sinks
+        random_scores = program.random_return()
+        fit.run()
+    result = Result(
+        path=folder.path if folder else None,
+        experiment=program.experiment,
+        env_steps=np.array([np.mean(e["env_steps"]) for e in fit.evaluations]),
+        returns=np.array([e["episode_return"] for e in fit.evaluations]),
+        random_return=random_scores["episode_return"],
+        seconds=fit.seconds,
+        compile_seconds=program.compile_seconds,
+        updates_per_env_step=replay_ratio(program),
+        scores={k: v for k, v in fit.evaluations[-1].items() if k != "env_steps"},
+    )
+    if folder is not None:
+        folder.write("summary.json", {**result.as_json(), "random_scores": random_scores})
+        draw(result, folder)
+    return result
+
+
+def draw(result: Result, folder: Folder) -> None:
+    from jmarl.plots import learning_curve  # matplotlib takes a second to import
+
+    plan = result.experiment
+    preset = f" ({plan.preset})" if plan.preset else ""
+    learning_curve(
+        folder.path / "curve.png",
+        list(result.env_steps),
+        result.returns,
+        result.random_return,
+        title=f"{plan.algorithm}{preset} on {plan.run.env}",
+        metric="evaluation return (sum over time, mean over agents)",
+    )
+
+
+def env_of(plan: Experiment) -> Environment[Any]:
+    """The experiment's environment, taking the kind of actions that suits the algorithm best."""
+    options, wanted = dict(plan.env_options), plan.run.actions
+    listing = jmarl_envs.listings().get(plan.run.env)
+    offered = listing.action_kinds if listing else ()
+    if wanted != "auto":
+        options["actions"] = wanted
+    elif len(offered) > 1 and "actions" not in options:
+        liked = [kind for kind in plan.recipe.action_kinds(plan.config) if kind in offered]
+        options |= {"actions": liked[0]} if liked else {}
+    return make_env(plan.run.env, **options)
+
+
+@dataclass(frozen=True)
+class Team:
+    """A trained team: how it acts in one environment."""
+
+    env: Environment[Any]
+    seed: int
+    policy: Policy[Any]  # on batches of environments, for jmarl.rollout
+
+    def reset(self, key: Key) -> Any:
+        """What the team remembers as an episode opens."""
+        return self.policy.reset(key, 1)
+
+    def act(self, carry: Any, view: View, key: Key) -> tuple[Any, Array]:
+        """The team's next memory and its action [A] or [A, U] in one environment's view."""
+        batched = jax.tree.map(lambda x: x[None], view)
+        carry, action, _ = self.policy.step(carry, batched, key)
+        return carry, action[0]
+
+
+def load_policy(run: str | Path, seed: int | None = None) -> Team:
+    """A trained team from a run folder, of `seed`, or of the one that evaluated best at the end.
+
+    Raises ConfigError if there is no such run, checkpoint or seed.
+    """
+    folder = folders.open_folder(run)
+    program, learners, meta = trained(folder)
+    seeds = program.seeds
+    if seed is None:
+        seed = seeds[int(np.argmax(meta["evaluations"][-1]["episode_return"]))]
+    if seed not in seeds:
+        raise ConfigError(f"seed must be one of {seeds}, got {seed}")
+    learner = jax.tree.map(lambda x: x[seeds.index(seed)], learners)
+    loop = program.loop(program.experiment.config)
+    return Team(program.env, seed, loop.algorithm.exploit(learner))
+
+
+def trained(folder: Folder) -> tuple[Program, Any, dict[str, Any]]:
+    """A run's program, learners [S, ...] and checkpoint metadata."""
+    plan = folder.experiment()
+    program = Program(env_of(plan), plan)
+    at = checkpoint.newest(folder.checkpoints)
+    meta = checkpoint.restore_meta(folder.checkpoints, at)
+    like = program.state.learner
+    learners = checkpoint.restore(folder.checkpoints, at, like, only_learner=True)
+    return program, learners, meta
+
+
+def evaluate(
+    run: str | Path, episodes: int = 320, seed: int = 0
+) -> tuple[dict[str, np.ndarray], dict[str, float]]:
+    """Scores of a run's teams on fresh episodes, by name, [seeds] each; and the random policy's."""
+    keep_compiled()
+    program, learners, _ = trained(folders.open_folder(run))
+    config = program.experiment.config
+
+    def play(learner: Any, key: Key) -> dict[str, Array]:
+        loop = program.loop(config)
+        loop = replace(loop, cfg=replace(loop.cfg, eval_episodes=episodes))
+        return loop.play(loop.algorithm.exploit(learner), key)
+
+    keys = jax.random.split(jax.random.key(seed), len(program.seeds))
+    found = jax.device_get(jax.jit(jax.vmap(play))(learners, keys))
+    return found, program.random_return()

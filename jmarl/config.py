@@ -1,0 +1,159 @@
+"""Settings of a run: what there is, what it may be, and how text and JSON become it."""
+
+import ast
+import difflib
+import inspect
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+from jmarl.algorithms import ALL
+from jmarl.algorithms.recipe import Recipe
+from jmarl.fields import ConfigError, check, static
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """Settings that every algorithm has."""
+
+    env: str = static("mpe/simple_spread")  # the environment, suite/task; `jmarl envs` lists them
+    actions: Literal["auto", "discrete", "simplex", "box"] = static("auto")  # auto: the algorithm's
+    total_steps: int = static(1_000_000, low=1)  # environment steps of training
+    num_envs: int = static(64, low=1)  # parallel environments
+    rollout_length: int = static(25, low=1)  # steps of each environment between updates
+    seed: int = static(0, low=0)  # the first seed
+    seeds: int = static(1, low=1)  # how many seeds train side by side: seed, seed + 1, ...
+    evaluations: int = static(20, low=1)  # evenly spaced over training, after one before it
+    eval_episodes: int = static(32, low=1)  # separate episodes of each evaluation
+    checkpoint_minutes: float = static(10.0, low=0)  # at least this long between checkpoints
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One run's complete description; `as_json` and `from_json` are each other's inverse."""
+
+    algorithm: str
+    preset: str  # where the settings came from; "" for the algorithm's defaults
+    run: RunConfig
+    config: Any  # the algorithm's
+    env_options: Mapping[str, Any]
+
+    @property
+    def recipe(self) -> Recipe:
+        return find(self.algorithm, ALL, "algorithm")
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "algorithm": self.algorithm,
+            "preset": self.preset,
+            "env_options": dict(self.env_options),
+            "run": asdict(self.run),
+            "config": {f.name: getattr(self.config, f.name) for f in fields(self.config)},
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "Experiment":
+        """Raises ConfigError for settings that this version of jmarl does not know."""
+        settings = {**data["run"], **data["config"]}
+        lists = {name: tuple(v) for name, v in settings.items() if isinstance(v, list)}
+        settings |= lists
+        return experiment(data["algorithm"], data["preset"], data["env_options"], settings)
+
+
+def experiment(
+    algorithm: str,
+    preset: str = "",
+    env_options: Mapping[str, Any] | None = None,
+    settings: Mapping[str, Any] | None = None,
+) -> Experiment:
+    """Defaults, overridden by the preset, overridden by `settings`; checked.
+
+    Raises ConfigError for unknown names (with the nearest known one) and values out of bounds.
+    """
+    recipe: Recipe = find(algorithm, ALL, "algorithm")
+    run, config = RunConfig(), recipe.config
+    if preset:
+        chosen = find(preset, recipe.presets, f"preset of {algorithm}")
+        run, config = replace(run, **chosen.loop), chosen.config
+    for name, value in (settings or {}).items():
+        find(name, (*hints(RunConfig), *hints(type(config))), f"setting of {algorithm}")
+        if name in hints(RunConfig):
+            run = replace(run, **{name: of_type(name, value, hints(RunConfig)[name])})
+        else:
+            config = replace(config, **{name: of_type(name, value, hints(type(config))[name])})
+    check(run)
+    check(config)
+    return Experiment(algorithm, preset, run, config, dict(env_options or {}))
+
+
+def find(name: str, known: Any, what: str) -> Any:
+    """`known[name]` (or `name`, of a plain collection); ConfigError with a hint if there is none."""
+    if name in known:
+        return known[name] if isinstance(known, Mapping) else name
+    raise ConfigError(f"no {what} is named {name!r}{nearest(name, known)}")
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """'; did you mean ...?', or all that there is if little is near."""
+    known = list(known)
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+    near = near or [other for other in known if name in re.split(r"[-_/.]", other)]
+    near = near or difflib.get_close_matches(name, known, n=1, cutoff=0.45)
+    if near:
+        return f"; did you mean {' or '.join(map(repr, near))}?"
+    return f"; there is {', '.join(known)}" if known else "; there is none"
+
+
+def hints(cls: type) -> dict[str, Any]:
+    """Field names and their types."""
+    types = get_type_hints(cls)
+    return {field.name: types[field.name] for field in fields(cls)}
+
+
+def help_texts(cls: type) -> dict[str, str]:
+    """The comment behind each field."""
+    pattern = re.compile(r"^    (\w+): .*?  # (.*)$", re.MULTILINE)
+    return dict(pattern.findall(inspect.getsource(cls)))
+
+
+def allowed(hint: Any) -> str:
+    """A type in words."""
+    if get_origin(hint) is Literal:
+        return f"one of {', '.join(map(str, get_args(hint)))}"
+    if get_origin(hint) is tuple:
+        return "whole numbers with commas between, as in 64,64"
+    words = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
+    return words[hint]
+
+
+def of_type(name: str, value: Any, hint: Any) -> Any:
+    """`value`, or the text of one, as a setting of this type; 2e6 is a whole number too."""
+    read = parse(value) if isinstance(value, str) and hint is not str else value
+    if get_origin(hint) is tuple:
+        entries = tuple(read) if isinstance(read, tuple | list) else (read,)
+        if all(type(entry) is int for entry in entries):
+            return entries
+    elif get_origin(hint) is Literal:
+        if value in get_args(hint):
+            return value
+    elif hint is bool:
+        if isinstance(read, bool):
+            return read
+    elif hint is str:
+        if isinstance(read, str):
+            return read
+    elif isinstance(read, int | float) and not isinstance(read, bool):
+        if hint is float or read == int(read):
+            return hint(read)
+    raise ConfigError(f"{name} must be {allowed(hint)}, got {value!r}")
+
+
+def parse(text: str) -> Any:
+    """A Python literal, or the text itself; true and false in any case."""
+    if text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text

@@ -1,0 +1,281 @@
+"""The host side of training: compile, run chunk after chunk, evaluate, record, save."""
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from jmarl import checkpoint
+from jmarl.config import Experiment, RunConfig
+from jmarl.exploration import uniform_policy
+from jmarl.fields import ConfigError
+from jmarl.folder import Folder
+from jmarl.sinks import Sink
+from jmarl.loop import Loop, LoopConfig, Run
+from jmarl.types import Environment
+
+RANDOM_EPISODES = 1024  # of the random policy that returns are compared with
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Learning rollouts, cut into chunks, with an evaluation after every so many."""
+
+    rollouts_per_chunk: int
+    chunks_per_evaluation: int
+    evaluations: int
+
+    @property
+    def chunks(self) -> int:
+        return self.chunks_per_evaluation * self.evaluations
+
+    @property
+    def rollouts(self) -> int:
+        return self.chunks * self.rollouts_per_chunk
+
+
+def schedule(rollouts: int, evaluations: int) -> Schedule:
+    """At least `rollouts`, in equal chunks, evaluations evenly spaced.
+
+    Up to ten chunks lie between evaluations, as many as make it at most 1% too long; if no number
+    does, the one that comes nearest.
+    """
+    evaluations = min(evaluations, rollouts)
+    options = [
+        Schedule(math.ceil(rollouts / (evaluations * chunks)), chunks, evaluations)
+        for chunks in range(min(10, rollouts // evaluations), 0, -1)
+    ]
+    close = [option for option in options if option.rollouts <= 1.01 * rollouts]
+    return (close or sorted(options, key=lambda option: option.rollouts))[0]
+
+
+class Program:
+    """The compiled functions of one experiment; all arrays have a leading seed axis [S]."""
+
+    def __init__(self, env: Environment[Any], experiment: Experiment) -> None:
+        self.env, self.experiment = env, experiment
+        run, limit = experiment.run, env.spec.episode_limit
+        plan = experiment.recipe.plan(experiment.config, run.num_envs, run.rollout_length)
+        refuse_impossible(env, experiment, plan.warmup_rollouts)
+        positions = run.num_envs * run.rollout_length
+        # an episode takes one position more than steps
+        rollouts = math.ceil(run.total_steps * (limit + 1) / limit / positions)
+        self.schedule = schedule(rollouts - plan.warmup_rollouts, run.evaluations)
+        self.shape = LoopConfig(
+            num_envs=run.num_envs,
+            rollout_length=run.rollout_length,
+            updates_per_rollout=plan.updates_per_rollout,
+            warmup_rollouts=plan.warmup_rollouts,
+            rollouts_per_chunk=self.schedule.rollouts_per_chunk,
+            eval_episodes=run.eval_episodes,
+            episodic=experiment.recipe.episodic,
+        )
+        self.seeds = list(range(run.seed, run.seed + run.seeds))
+        self.compile_seconds: dict[str, float] = {}
+
+    def loop(self, config: Any) -> Loop:
+        """Built inside traced functions, so that numbers in `config` may be traced."""
+        recipe, run = self.experiment.recipe, self.experiment.run
+        memory = recipe.memory(self.env.spec, config, run.num_envs, run.rollout_length)
+        return Loop(self.env, recipe.make(self.env.spec, config), memory, self.shape)
+
+    @cached_property
+    def keys(self) -> tuple[Array, Array]:
+        """For training and for evaluation, [S] each; evaluations do not move training."""
+        both = jax.vmap(lambda seed: jax.random.split(jax.random.key(seed)))(jnp.array(self.seeds))
+        return both[:, 0], both[:, 1]
+
+    @cached_property
+    def state(self) -> Any:
+        """Shapes and dtypes of a run."""
+        return jax.eval_shape(self._start, self.keys[0], self.experiment.config)[0]
+
+    def _start(self, keys: Array, config: Any) -> Any:
+        return jax.vmap(self.loop(config).start)(keys)
+
+    def _chunk(self, run: Run, first: Array, config: Any) -> Any:
+        return jax.vmap(self.loop(config).chunk, (0, None))(run, first)
+
+    def _evaluate(self, run: Run, keys: Array, config: Any) -> Any:
+        return jax.vmap(self.loop(config).evaluate)(run, keys)
+
+    @cached_property
+    def start(self) -> Callable[..., Any]:
+        return self.compiled("start", jax.jit(self._start), self.keys[0])
+
+    @cached_property
+    def chunk(self) -> Callable[..., Any]:
+        function = jax.jit(self._chunk, donate_argnums=0)
+        return self.compiled("chunk", function, self.state, jnp.int32(0))
+
+    @cached_property
+    def evaluate(self) -> Callable[..., Any]:
+        return self.compiled("evaluate", jax.jit(self._evaluate), self.state, self.keys[1])
+
+    def compiled(self, name: str, function: Any, *args: Any) -> Callable[..., Any]:
+        """Ahead of time, so that compiling is timed alone and a second compile is impossible."""
+        began = time.monotonic()
+        program = function.lower(*args, self.experiment.config).compile()
+        self.compile_seconds[name] = time.monotonic() - began
+        return lambda *args: program(*args, self.experiment.config)
+
+    def random_return(self) -> dict[str, float]:
+        """Scores of the uniform policy over `RANDOM_EPISODES` episodes."""
+        shape = LoopConfig(eval_episodes=RANDOM_EPISODES)
+        loop = self.loop(self.experiment.config)
+        loop = Loop(loop.env, loop.algorithm, loop.memory, shape)
+        play = jax.jit(lambda key: loop.play(uniform_policy(self.env.spec), key))
+        return {name: float(x) for name, x in play(jax.random.key(2**31 - 1)).items()}
+
+
+def refuse_impossible(env: Environment[Any], experiment: Experiment, warmup_rollouts: int) -> None:
+    """ConfigError for settings that are sound alone but not together."""
+    run, recipe = experiment.run, experiment.recipe
+    kinds, kind = recipe.action_kinds(experiment.config), env.spec.action_kind
+    if kind not in kinds:
+        raise ConfigError(f"actions of {recipe.name} must be {' or '.join(kinds)}, got {kind}")
+    positions = run.num_envs * run.rollout_length
+    if run.total_steps < positions:
+        raise ConfigError(
+            f"total_steps must be at least one rollout, num_envs x rollout_length = {positions:,}, "
+            f"got {run.total_steps:,}"
+        )
+    if run.total_steps <= warmup_rollouts * positions:
+        raise ConfigError(
+            f"total_steps must be above warmup_steps in whole rollouts, "
+            f"{warmup_rollouts * positions:,}, got {run.total_steps:,}"
+        )
+
+
+@dataclass
+class Fit:
+    """A run under way: its state, where it stands, and where its records go."""
+
+    program: Program
+    folder: Folder | None
+    sinks: Sequence[Sink] = ()
+    chunks_done: int = 0
+    env_steps: list[int] = field(default_factory=list)  # [S]
+    seconds: float = 0.0  # of training and evaluation, compiling left out
+    saved_at: float = 0.0
+    evaluations: list[dict[str, Any]] = field(default_factory=list)  # one entry per evaluation
+
+    def run(self) -> None:
+        """Train to the end of the schedule, from the start or from where `resume` left off."""
+        program, schedule = self.program, self.program.schedule
+        if self.chunks_done == 0:
+            self.state, score = program.start(program.keys[0])
+            self.env_steps = counts(score.env_steps)
+            _ = program.chunk, program.evaluate  # compile before the clock starts
+            self.saved_at = time.monotonic()
+            self.evaluate()
+        while self.chunks_done < schedule.chunks:
+            self.train()
+            if self.chunks_done % schedule.chunks_per_evaluation == 0:
+                self.evaluate()
+                self.save(at_least=self.program.experiment.run.checkpoint_minutes * 60)
+        self.save()
+
+    def train(self) -> None:
+        began = time.monotonic()
+        first = self.iteration
+        self.state, (metrics, score) = self.program.chunk(self.state, jnp.int32(first))
+        metrics, score = jax.device_get((metrics, score))
+        seconds = time.monotonic() - began
+        self.seconds += seconds
+        self.chunks_done += 1
+        new = counts(score.env_steps)
+        self.env_steps = [old + more for old, more in zip(self.env_steps, new, strict=True)]
+        self.emit(
+            {
+                **{f"train/{name}": x for name, x in metrics.items()},
+                **episode_means(score),
+                "steps_per_second": [sum(new) / seconds] * len(new),
+            }
+        )
+
+    def evaluate(self) -> None:
+        began = time.monotonic()
+        index = self.chunks_done // self.program.schedule.chunks_per_evaluation
+        keys = jax.vmap(jax.random.fold_in, (0, None))(self.program.keys[1], index)
+        metrics = jax.device_get(self.program.evaluate(self.state, keys))
+        self.seconds += time.monotonic() - began
+        self.emit({f"eval/{name}": x for name, x in metrics.items()})
+        scores = {name: [float(x) for x in values] for name, values in metrics.items()}
+        self.evaluations.append({"env_steps": list(self.env_steps), **scores})
+
+    @property
+    def iteration(self) -> int:
+        """Rollouts finished."""
+        done = self.chunks_done * self.program.schedule.rollouts_per_chunk
+        return self.program.shape.warmup_rollouts + done
+
+    @property
+    def updates(self) -> int:
+        shape = self.program.shape
+        return (self.iteration - shape.warmup_rollouts) * shape.updates_per_rollout
+
+    def emit(self, metrics: dict[str, Any]) -> None:
+        """One record for each seed, to every sink; what no episode told (NaN counts) is left out."""
+        records = [
+            {
+                "env_steps": self.env_steps[i],
+                "updates": self.updates,
+                "seconds": round(self.seconds, 3),
+                **{name: float(x[i]) for name, x in metrics.items() if x[i] is not None},
+            }
+            for i in range(len(self.program.seeds))
+        ]
+        for sink in self.sinks:
+            sink.write(records)
+
+    def save(self, at_least: float = 0.0) -> None:
+        """A checkpoint, if that many seconds have passed since the last."""
+        if self.folder is None or time.monotonic() - self.saved_at < at_least:
+            return
+        meta = {
+            "chunks_done": self.chunks_done,
+            "env_steps": self.env_steps,
+            "seconds": self.seconds,
+            "evaluations": self.evaluations,
+        }
+        checkpoint.save(self.folder.checkpoints, self.iteration, self.state, meta)
+        self.saved_at = time.monotonic()
+
+    def resume(self) -> None:
+        """Continue from the folder's newest checkpoint."""
+        assert self.folder is not None
+        at = checkpoint.newest(self.folder.checkpoints)
+        meta = checkpoint.restore_meta(self.folder.checkpoints, at)
+        self.state = checkpoint.restore(self.folder.checkpoints, at, self.program.state)
+        self.chunks_done, self.env_steps = meta["chunks_done"], meta["env_steps"]
+        self.seconds, self.evaluations = meta["seconds"], meta["evaluations"]
+        self.saved_at = time.monotonic()
+
+
+def counts(x: Any) -> list[int]:
+    return [int(n) for n in np.asarray(x)]
+
+
+def episode_means(score: Any) -> dict[str, Any]:
+    """Means over the episodes that finished, [S]; None for seeds where none did."""
+    episodes = np.asarray(score.episodes)
+    mean = lambda total: [t / n if n else None for t, n in zip(total, episodes, strict=True)]
+    return {
+        "train/episode_return": mean(np.asarray(score.returns).mean(-1)),
+        "train/episode_length": mean(np.asarray(score.length)),
+        **{f"train/{name}": mean(np.asarray(x)) for name, x in score.info.items()},
+    }
+
+
+def replay_ratio(program: Program) -> float:
+    """Gradient steps per environment step."""
+    run: RunConfig = program.experiment.run
+    return program.shape.updates_per_rollout / (run.num_envs * run.rollout_length)

@@ -1,0 +1,78 @@
+"""A run's folder: what lies where, created whole or not at all.
+
+config.json     the complete settings; `jmarl train --resume` reads them
+versions.json   packages, commit, device, command
+metrics/        seed-0.jsonl, ...: one JSON object a line, written as training goes
+checkpoints/    the run's state at some iterations
+summary.json    the end of a finished run; curve.png its learning curve
+"""
+
+import json
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jmarl.config import Experiment
+from jmarl.fields import ConfigError
+
+
+@dataclass(frozen=True)
+class Folder:
+    path: Path
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    def metrics(self, seed: int) -> Path:
+        return self.path / "metrics" / f"seed-{seed}.jsonl"
+
+    def write(self, name: str, data: Any) -> None:
+        """JSON, in place all at once."""
+        part = self.path / f".{name}.part"
+        part.write_text(json.dumps(data, indent=2) + "\n")
+        part.replace(self.path / name)
+
+    def read(self, name: str) -> Any:
+        return json.loads((self.path / name).read_text())
+
+    def experiment(self) -> Experiment:
+        return Experiment.from_json(self.read("config.json"))
+
+
+def create(out: str, experiment: Experiment, versions: dict[str, Any]) -> Folder:
+    """A new run folder: `out`, or runs/<algorithm>-<environment>-<time> if that is empty.
+
+    Raises ConfigError if it cannot be written or already holds something.
+    """
+    task = experiment.run.env.replace("/", "-")
+    stamp = time.strftime("%Y%m%d-%H%M%S")
+    path = Path(out or f"runs/{experiment.algorithm}-{task}-{stamp}").expanduser().absolute()
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise ConfigError(
+            f"out must be a new or empty folder, got {out or str(path)!r}; "
+            f"to go on with a run: jmarl train --resume {path}"
+        )
+    try:
+        (path / "metrics").mkdir(parents=True)
+        (path / "checkpoints").mkdir()
+        if not os.access(path, os.W_OK):
+            raise PermissionError("no permission")
+        folder = Folder(path)
+        folder.write("config.json", experiment.as_json())
+        folder.write("versions.json", versions)
+    except OSError as error:
+        raise ConfigError(f"out must be a writable folder, got {out!r} ({error})") from error
+    return folder
+
+
+def open_folder(path: str | Path) -> Folder:
+    """An existing run folder; ConfigError if there is none at `path`."""
+    folder = Folder(Path(path).expanduser().absolute())
+    if not (folder.path / "config.json").is_file():
+        raise ConfigError(
+            f"run must be the folder of a run (one with config.json), got {str(path)!r}"
+        )
+    return folder

@@ -1,0 +1,100 @@
+"""Where metrics go: one file of JSON lines per seed, and a person who watches."""
+
+import json
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from jmarl.folder import Folder
+
+Records = Sequence[dict[str, Any]]  # one per seed
+
+
+class Sink(Protocol):
+    def write(self, records: Records) -> None: ...
+    def close(self) -> None: ...
+
+
+class JsonLines:
+    """metrics/seed-<seed>.jsonl, flushed line by line so that `tail -f` shows progress.
+
+    A resumed run goes back to its checkpoint: records of later updates are dropped first.
+    """
+
+    def __init__(self, folder: Folder, seeds: Sequence[int], updates: int = -1) -> None:
+        paths = [folder.metrics(seed) for seed in seeds]
+        for path in paths:
+            keep_until(path, updates)
+        self.files = [path.open("a") for path in paths]
+
+    def write(self, records: Records) -> None:
+        for file, record in zip(self.files, records, strict=True):
+            file.write(json.dumps(record) + "\n")
+            file.flush()
+
+    def close(self) -> None:
+        for file in self.files:
+            file.close()
+
+
+def keep_until(path: Path, updates: int) -> None:
+    """Drop records of more updates than that, and a last line that was not finished."""
+    if not path.exists():
+        return
+    whole = [line for line in path.read_text().splitlines(keepends=True) if line.endswith("\n")]
+    kept = [line for line in whole if json.loads(line)["updates"] <= updates]
+    part = path.with_suffix(".part")
+    part.write_text("".join(kept))
+    part.replace(path)
+
+
+class Watch:
+    """A progress bar on a terminal; elsewhere a line at each evaluation. Writes to stderr."""
+
+    def __init__(self, heading: str, total_steps: int, done: int = 0) -> None:
+        self.console = Console(stderr=True, highlight=False, soft_wrap=True)
+        self.console.print(heading)
+        self.total, self.live = total_steps, sys.stderr.isatty()
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.percentage:3.0f}%"),
+            TextColumn("{task.fields[state]}"),
+            TimeRemainingColumn(),
+        )
+        self.bar = Progress(*columns, console=self.console, disable=not self.live)
+        self.task = self.bar.add_task("compiling", total=total_steps, completed=done, state="")
+        self.trained, self.evaluated, self.began = "", "", time.monotonic()
+        self.bar.start()
+
+    def write(self, records: Records) -> None:
+        steps = min(record["env_steps"] for record in records)
+        speed = records[0].get("steps_per_second")
+        if "eval/episode_return" in records[0]:
+            self.evaluated = f"eval {average(records, 'eval/episode_return'):.2f}"
+            if not self.live:
+                self.line(steps)
+        if "train/episode_return" in records[0]:
+            self.trained = f"return {average(records, 'train/episode_return'):.2f}"
+        rate = f"{speed:,.0f} steps/s" if speed else ""
+        state = ", ".join(filter(None, (self.trained, self.evaluated, rate)))
+        self.bar.update(
+            self.task, description="training", completed=min(steps, self.total), state=state
+        )
+
+    def line(self, steps: int) -> None:
+        seconds = time.monotonic() - self.began
+        share = min(steps / self.total, 1)
+        self.console.print(f"{steps:>12,} steps {share:4.0%}  {self.evaluated}  {seconds:,.0f} s")
+
+    def close(self) -> None:
+        self.bar.stop()
+
+
+def average(records: Records, name: str) -> float:
+    return sum(record[name] for record in records) / len(records)
