@@ -51,4 +51,6 @@ def out_of_bounds(value: Any, rule: Any) -> str:
             return f"between {low:g} and {high:g}"
         if low is not None and not entry >= low:
             return f"at least {low:g}"
+        if high is not None and not entry <= high:
+            return f"at most {high:g}"
     return ""

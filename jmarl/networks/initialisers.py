@@ -35,7 +35,7 @@ def linear(scheme: Scheme, inputs: Array, outputs: Array) -> tuple[Initialiser, 
     fan_in, fan_out = inputs.sum(), outputs.sum()
     real = inputs[:, None] & outputs
     if scheme == "torch":
-        bound = 1 / jnp.sqrt(fan_in)
+        bound = 1 / jnp.sqrt(jnp.maximum(fan_in, 1))  # an agent may see nothing
         return uniform(bound, real), uniform(bound, outputs)
     zero = uniform(jnp.zeros(()), outputs)
     return uniform(jnp.sqrt(6 / (fan_in + fan_out)), real), zero

@@ -1,0 +1,282 @@
+"""Tiny environments for tests of the core; they lean on nothing but jmarl.types."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+from jax import Array
+
+from jmarl.types import ActionKind, Entities, EnvSpec, Key, Outcome, Policy, View, tree_where
+
+MARKS = 2**20  # so that marks are exact in float32
+
+
+def spec_of(
+    parts: tuple[tuple[int, ...], ...],
+    kind: ActionKind = "discrete",
+    obs_sizes: tuple[int, ...] | None = None,
+    limit: int = 4,
+    **changes: Any,
+) -> EnvSpec:
+    """A spec of one team, whose agents see three numbers if nothing else is said."""
+    return EnvSpec(
+        **{
+            "name": "probe",
+            "agents": tuple(f"agent_{i}" for i in range(len(parts))),
+            "obs_sizes": obs_sizes or (3,) * len(parts),
+            "action_kind": kind,
+            "action_parts": parts,
+            "state_size": 1,
+            "episode_limit": limit,
+            "teams": (0,) * len(parts),
+            **changes,
+        }
+    )
+
+
+class Marked(struct.PyTreeNode):
+    key: Key  # typed; random environments of libraries keep one in their state
+    mark: Array  # [] int32
+    length: Array  # [] int32
+    time: Array  # [] int32
+
+
+class Marks:
+    """Each view has a mark drawn from its step's key and action, so its successor is known.
+
+    Episodes last a number of steps drawn from `lengths`; even ones terminate, odd ones are
+    truncated. Steps beyond an episode's end are poison: NaN rewards, both flags, mark -1.
+    """
+
+    def __init__(self, lengths: tuple[int, int]) -> None:
+        self.lengths = lengths
+        info = (("food", "sum"), ("won", "last"))
+        self.spec = spec_of(((2,), (2,)), limit=lengths[1], team_reward=None, info=info)
+
+    def reset(self, key: Key) -> tuple[Marked, View]:
+        mark_key, length_key, own_key = jax.random.split(key, 3)
+        length = jax.random.randint(length_key, (), self.lengths[0], self.lengths[1] + 1)
+        mark = jax.random.randint(mark_key, (), 0, MARKS)
+        state = Marked(own_key, mark, length, jnp.zeros((), jnp.int32))
+        return state, self.view(state)
+
+    def step(self, state: Marked, action: Array, key: Key) -> tuple[Marked, Outcome]:
+        own_key, draw_key = jax.random.split(state.key)
+        draw = jax.random.randint(key, (), 0, MARKS) + jax.random.randint(draw_key, (), 0, MARKS)
+        time = state.time + 1
+        poison = time > state.length
+        mark = jnp.where(poison, -1, (draw + action.sum()) % MARKS)
+        state = Marked(own_key, mark, state.length, time)
+        over, even = time >= state.length, state.length % 2 == 0
+        reward = jnp.where(poison, jnp.nan, mark % 7 * jnp.array([1.0, 2.0]) + action)
+        info = {"food": jnp.where(poison, jnp.nan, mark % 5.0), "won": mark % 2 == 0}
+        out = Outcome(
+            self.view(state), reward, poison | (over & even), poison | (over & ~even), info
+        )
+        return state, out
+
+    def view(self, state: Marked) -> View:
+        row = jnp.stack([state.mark, state.time, state.length]).astype(jnp.float32)
+        obs = row + jnp.array([[0.0, 0, 0], [1, 0, 0]])  # agents see different marks
+        return View(obs, jnp.ones((2, 2), bool), jnp.ones(2, bool), state.mark[None] * 1.0)
+
+
+class Remembered(struct.PyTreeNode):
+    """What the recurrent policy below carries through an episode, [B] each."""
+
+    steps: Array
+    drawn: Array
+
+
+def counting_policy() -> Policy[Remembered]:
+    """Acts at random by what it sees and remembers; tells of its carry in `extras`.
+
+    `steps` counts the views of the episode so far, `drawn` is drawn as the episode opens.
+    """
+
+    def reset(key: Key, num_envs: int) -> Remembered:
+        return Remembered(jnp.zeros(num_envs, jnp.int32), jax.random.uniform(key, (num_envs,)))
+
+    def step(carry: Remembered, view: View, key: Key) -> tuple[Remembered, Array, Any]:
+        action = jax.random.randint(key, view.obs.shape[:2], 0, 2)
+        action = (action + view.obs[..., 0].astype(jnp.int32) + carry.steps[:, None]) % 2
+        now = carry.replace(steps=carry.steps + 1)
+        return now, action, (carry.steps, carry.drawn)
+
+    return Policy(reset, step)
+
+
+class Timed(struct.PyTreeNode):
+    key: Key
+    time: Array
+
+
+class Zoo:
+    """Something of everything: unequal agents, entities, death, choices that come and go.
+
+    Everybody earns how well the action fits the observation. An agent dies halfway, if `mortal`,
+    and may then do nothing but its first choice. Half of the steps after the second end the
+    episode; the clock ends it at the limit, and a chance is thrown which of both it was.
+    """
+
+    def __init__(
+        self,
+        parts: tuple[tuple[int, ...], ...] = ((3,), (2,)),
+        obs_sizes: tuple[int, ...] = (4, 3),
+        kind: ActionKind = "discrete",
+        limit: int = 4,
+        mortal: bool = True,
+    ) -> None:
+        self.mortal = mortal
+        agents = len(parts)
+        self.spec = spec_of(
+            parts,
+            kind,
+            obs_sizes,
+            limit,
+            team_reward="shared",
+            state_size=agents * 2,
+            agent_features=(agents, 2),
+            num_entities=agents + 2,
+            entity_size=3,
+            info=(("won", "last"),),
+        )
+
+    def reset(self, key: Key) -> tuple[Timed, View]:
+        state = Timed(key, jnp.zeros((), jnp.int32))
+        return state, self.view(state)
+
+    def step(self, state: Timed, action: Array, key: Key) -> tuple[Timed, Outcome]:
+        over_key, cause_key, key = jax.random.split(key, 3)
+        old, state = self.view(state), Timed(key, state.time + 1)
+        if self.spec.action_kind == "discrete":
+            fit = jnp.cos(action + old.obs[:, 0]).mean()
+        else:
+            fit = jnp.cos(action.sum(-1) + old.obs[:, 0]).mean()
+        over = (state.time > 2) & (jax.random.uniform(over_key) < 0.5)
+        over |= state.time >= self.spec.episode_limit
+        ends = jax.random.uniform(cause_key) < 0.5
+        reward = jnp.broadcast_to(fit, (self.spec.num_agents,))
+        out = Outcome(
+            self.view(state), reward, over & ends, over & ~ends, {"won": over & (fit > 0)}
+        )
+        return state, out
+
+    def view(self, state: Timed) -> View:
+        spec, (a, e) = self.spec, (self.spec.num_agents, self.spec.num_entities)
+        obs_key, open_key, entity_key = jax.random.split(state.key, 3)
+        alive = jnp.arange(a) >= (state.time > 1) * self.mortal
+        first = jnp.arange(spec.action_size) == 0
+        free = spec.action_kind == "box" or any(len(parts) > 1 for parts in spec.action_parts)
+        may = jax.random.bernoulli(open_key, 0.7, (a, spec.action_size)) | first
+        may = free | jnp.where(alive[:, None], may, first)
+        available = may & jnp.asarray(spec.action_mask())
+        entities = Entities(
+            jax.random.normal(entity_key, (e, spec.entity_size)),
+            jnp.arange(e) == e - 1,
+            (jnp.arange(e) == a) & (jnp.arange(a)[:, None] == 0),
+        )
+        obs = jax.random.normal(obs_key, (a, spec.obs_size)) * spec.obs_mask()
+        return View(obs, available, alive, obs[:, :2].reshape(-1), entities)
+
+
+class Steady:
+    """Everybody earns 1 at every step. Seen is the time where it means something: if it ends."""
+
+    def __init__(self, limit: int, terminates: bool) -> None:
+        self.terminates = terminates
+        self.spec = spec_of(
+            ((2,), (2,)), "discrete", (limit + 1,) * 2, limit, team_reward="shared", state_size=0
+        )
+
+    def reset(self, key: Key) -> tuple[Array, View]:
+        time = jnp.zeros((), jnp.int32)
+        return time, self.view(time)
+
+    def step(self, state: Array, action: Array, key: Key) -> tuple[Array, Outcome]:
+        time = state + 1
+        over, ends = time >= self.spec.episode_limit, jnp.asarray(self.terminates)
+        return time, Outcome(self.view(time), jnp.ones(2), over & ends, over & ~ends)
+
+    def view(self, time: Array) -> View:
+        seen = jax.nn.one_hot(time * self.terminates, self.spec.obs_size)
+        obs = jnp.broadcast_to(seen, (2, self.spec.obs_size))
+        return View(obs, jnp.ones((2, 2), bool), jnp.ones(2, bool), jnp.zeros(0))
+
+
+class Corridor:
+    """One agent walks from the left of `cells` to the right, where 1 is paid and all ends."""
+
+    def __init__(self, cells: int, limit: int) -> None:
+        self.spec = spec_of(((2,),), "discrete", (cells,), limit, team_reward="shared")
+
+    def reset(self, key: Key) -> tuple[Array, View]:
+        where = jnp.zeros(2, jnp.int32)  # cell, time
+        return where, self.view(where)
+
+    def step(self, state: Array, action: Array, key: Key) -> tuple[Array, Outcome]:
+        last = self.spec.obs_size - 1
+        cell = jnp.clip(state[0] + 2 * action[0] - 1, 0, last)
+        state = jnp.stack([cell, state[1] + 1])
+        there = cell == last
+        late = (state[1] >= self.spec.episode_limit) & ~there
+        return state, Outcome(self.view(state), there[None] * 1.0, there, late)
+
+    def view(self, state: Array) -> View:
+        obs = jax.nn.one_hot(state[:1], self.spec.obs_size)
+        return View(obs, jnp.ones((1, 2), bool), jnp.ones(1, bool), jnp.zeros(1))
+
+
+def assert_same(one: Any, other: Any, rtol: float = 0.0, atol: float = 0.0) -> None:
+    """Equal trees: bit for bit, or within a tolerance. Typed keys are compared by their data."""
+    leaves, others = jax.tree.leaves_with_path(one), jax.tree.leaves_with_path(other)
+    assert jax.tree.structure(one) == jax.tree.structure(other)
+    for (path, x), (_, y) in zip(leaves, others, strict=True):
+        x, y = bare(x), bare(y)
+        where = jax.tree_util.keystr(path)
+        assert (x.shape, x.dtype) == (y.shape, y.dtype), where
+        np.testing.assert_allclose(x, y, rtol=rtol, atol=atol, err_msg=where)
+
+
+def bare(x: Any) -> np.ndarray:
+    typed = isinstance(x, Array) and jnp.issubdtype(x.dtype, jax.dtypes.prng_key)
+    return np.asarray(jax.random.key_data(x) if typed else x)
+
+
+def pick(tree: Any, index: Any) -> Any:
+    return jax.tree.map(lambda x: x[index], tree)
+
+
+def by_hand(
+    env: Any, policy: Policy[Any], keys: tuple[Key, Key], num_envs: int, length: int
+) -> list[dict[str, Any]]:
+    """What a rollout should be, one environment and one step at a time, with plain branches."""
+    env_key, carry_key = jax.random.split(keys[0])
+    reset, step = jax.jit(env.reset), jax.jit(env.step)
+    act: Callable[..., Any] = jax.jit(policy.step)
+    worlds = [reset(key) for key in jax.random.split(env_key, num_envs)]
+    carry = policy.reset(carry_key, num_envs)
+    start, ended, rows = [True] * num_envs, [False] * num_envs, []
+    for key in jax.random.split(keys[1], length):
+        carry_key, act_key, step_key, reset_key = jax.random.split(key, 4)
+        carry = tree_where(jnp.array(start), policy.reset(carry_key, num_envs), carry)
+        views = jax.tree.map(lambda *xs: jnp.stack(xs), *[view for _, view in worlds])
+        carry, action, extras = act(carry, views, act_key)
+        row = {"view": views, "action": action, "extras": extras, "start": start, "ended": ended}
+        step_keys = jax.random.split(step_key, num_envs)
+        reset_keys = jax.random.split(reset_key, num_envs)
+        outs: list[Any] = []
+        for b, (state, _) in enumerate(worlds):
+            if ended[b]:
+                worlds[b] = reset(reset_keys[b])
+                outs.append(None)
+            else:
+                state, out = step(state, action[b], step_keys[b])
+                worlds[b] = state, out.view
+                outs.append(out)
+        rows.append({**row, "outs": outs})
+        start, ended = ended, [o is not None and bool(o.terminated | o.truncated) for o in outs]
+    return rows

@@ -1,0 +1,130 @@
+"""Return targets against brute force over segments cut as rollouts cut them."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jmarl.targets import lambda_returns, one_step
+from jmarl.types import Transition
+
+T, B, A, GAMMA = 12, 40, 2, 0.9
+
+
+def random_batch(seed: int) -> tuple[np.ndarray, Transition]:
+    """Values and a segment in which ended episodes take a position to reset; nothing else does."""
+    rng = np.random.default_rng(seed)
+    flags = np.zeros((3, T, B), bool)
+    terminated, truncated, valid = flags
+    ended = rng.random(B) < 0.3  # the segment may open at an episode's last view
+    for t in range(T):
+        valid[t] = ~ended
+        ends = rng.random((2, B)) < 0.2
+        terminated[t], truncated[t] = valid[t] & ends[0], valid[t] & ends[1] & ~ends[0]
+        ended = terminated[t] | truncated[t]
+    values, reward = rng.normal(size=(T + 1, B, A)), rng.normal(size=(T, B, A))
+    reward *= valid[..., None]
+    batch = Transition(
+        view=None,  # pyright: ignore[reportArgumentType]
+        start=jnp.zeros((T + 1, B), bool),
+        action=jnp.zeros((T, B, A)),
+        reward=jnp.asarray(reward),
+        terminated=jnp.asarray(terminated),
+        truncated=jnp.asarray(truncated),
+        valid=jnp.asarray(valid),
+    )
+    return values, batch
+
+
+def n_step(values: np.ndarray, batch: Transition, t: int, b: int, n: int) -> np.ndarray:
+    """G^(n): n rewards, then the value of the view after them if the episode goes on or was cut."""
+    rewards = GAMMA ** np.arange(n) @ np.asarray(batch.reward)[t : t + n, b]
+    future = 0 if batch.terminated[t + n - 1, b] else GAMMA**n * values[t + n, b]
+    return rewards + future
+
+
+def forward_view(values: np.ndarray, batch: Transition, t: int, b: int, trace: float) -> np.ndarray:
+    """(1 - l) sum l^(n-1) G^(n) + l^(N-1) G^(N), with N steps left to the end."""
+    left = 1
+    while not (batch.terminated | batch.truncated)[t + left - 1, b] and t + left < T:
+        left += 1
+    goal = trace ** (left - 1) * n_step(values, batch, t, b, left)
+    for n in range(1, left):
+        goal = goal + (1 - trace) * trace ** (n - 1) * n_step(values, batch, t, b, n)
+    return goal
+
+
+@pytest.mark.parametrize("trace", [0.0, 0.3, 0.8, 1.0])
+def test_lambda_returns_equal_the_forward_view(trace: float) -> None:
+    values, batch = random_batch(int(trace * 10))
+    goals = np.asarray(lambda_returns(jnp.asarray(values), batch, GAMMA, trace))
+    assert goals.shape == (T, B, A)
+    batch = jax.tree.map(np.asarray, batch)
+    for t in range(T):
+        for b in range(0, B, 3):
+            if batch.valid[t, b]:
+                expected = forward_view(values, batch, t, b, trace)
+                np.testing.assert_allclose(goals[t, b], expected, rtol=1e-5, atol=1e-5)
+            else:
+                np.testing.assert_allclose(goals[t, b], values[t, b], rtol=1e-6)
+
+
+def test_lambda_returns_by_hand() -> None:
+    """gamma 1/2, trace 1/2: rewards 1, 2 and a cut; the last view is worth 8."""
+    column = lambda *x: jnp.array(x)[:, None]
+    batch = Transition(
+        view=None,  # pyright: ignore[reportArgumentType]
+        start=column(True, False, False, True, False),
+        action=jnp.zeros((4, 1)),
+        reward=column(1.0, 2.0, 0.0, 4.0)[..., None],
+        terminated=column(False, False, False, True),
+        truncated=column(False, True, False, False),
+        valid=column(True, True, False, True),
+    )
+    values = column(100.0, 4.0, 8.0, 100.0, 16.0)[..., None]
+    goals = lambda_returns(values, batch, 0.5, 0.5)[:, 0, 0]
+    # G1 = 2 + 8/2 = 6; G0 = 1 + (4 + 6)/4 = 3.5; the next episode ends at once: G3 = 4
+    assert goals.tolist() == [3.5, 6.0, 8.0, 4.0]
+
+
+def test_no_trace_is_one_step() -> None:
+    values, batch = random_batch(5)
+    values = jnp.asarray(values)
+    goals = lambda_returns(values, batch, GAMMA, 0.0)
+    terminated = jnp.broadcast_to(batch.terminated[..., None], goals.shape)
+    direct = one_step(batch.reward, values[1:], terminated, GAMMA)
+    valid = np.asarray(batch.valid)
+    np.testing.assert_allclose(goals[valid], direct[valid], rtol=1e-5, atol=1e-6)
+
+
+def test_one_step_by_hand() -> None:
+    reward, future = jnp.array([1.0, 1.0]), jnp.array([10.0, 10.0])
+    goal = one_step(reward, future, jnp.array([False, True]), 0.5)
+    assert goal.tolist() == [6.0, 1.0]
+
+
+def test_what_follows_an_end_is_not_heard_of() -> None:
+    """The value of the last view matters after a truncation and not after a termination; nothing
+    of the episode behind does."""
+    values, batch = random_batch(7)
+    goals = lambda_returns(jnp.asarray(values), batch, GAMMA, 0.7)
+    weights = np.random.default_rng(0).normal(size=goals.shape)
+    ended = np.asarray(batch.terminated | batch.truncated)
+    for t, b in np.argwhere(ended[:-2])[:10]:
+        other = values.copy()
+        other[t + 2 :, b] += weights[t + 1 :, b]
+        changed = lambda_returns(jnp.asarray(other), batch, GAMMA, 0.7) - goals
+        assert not np.any(changed[: t + 1, b]), "leaks from the next episode"
+        other = values.copy()
+        other[t + 1, b] += 1
+        changed = lambda_returns(jnp.asarray(other), batch, GAMMA, 0.7) - goals
+        expected = 0 if batch.terminated[t, b] else GAMMA
+        np.testing.assert_allclose(changed[t, b], expected, atol=1e-6)
+
+
+def test_targets_carry_no_gradient() -> None:
+    values, batch = random_batch(3)
+    through = lambda v: lambda_returns(v, batch, GAMMA, 0.7).sum()
+    assert not np.any(jax.grad(through)(jnp.asarray(values)))
+    once = lambda v: one_step(v, v, v * 0, GAMMA).sum()
+    assert not np.any(jax.grad(once)(jnp.ones(3)))
