@@ -7,16 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jmarl_envs
 import numpy as np
 from jax import Array
 
+import jmarl_envs
 from jmarl import checkpoint
 from jmarl import folder as folders
 from jmarl.config import Experiment, experiment
 from jmarl.fields import ConfigError
 from jmarl.fit import Fit, Program, replay_ratio
 from jmarl.folder import Folder
+from jmarl.signals import Stop
 from jmarl.sinks import JsonLines, Sink, Watch
 from jmarl.statistics import interval
 from jmarl.types import Algorithm, Environment, EnvSpec, Key, Policy, View
@@ -99,15 +100,19 @@ def train(
 def resume(
     run: str | Path,
     *,
+    env: Environment[Any] | None = None,
     progress: bool = True,
     sinks: Sequence[Sink] = (),
     compile_cache: str = "auto",
 ) -> Result:
-    """Go on with a run from its newest checkpoint, to the end of its settings."""
+    """Go on with a run from its newest checkpoint, to the end of its settings.
+
+    `env` is needed where it has no registered name.
+    """
     cache = keep_compiled(compile_cache)
     folder = folders.open_folder(run)
     plan = folder.experiment()
-    fit = Fit(Program(env_of(plan), plan), folder)
+    fit = Fit(Program(env or env_of(plan), plan), folder)
     fit.resume()
     return finish(fit, banner(cache) if progress else "", sinks)
 
@@ -126,7 +131,7 @@ def finish(fit: Fit, heading: str, sinks: Sequence[Sink]) -> Result:
             all_sinks.append(stack.enter_context(closing(watch)))
         fit.sinks = all_sinks
         random_scores = program.random_return()
-        fit.run()
+        fit.run(stack.enter_context(Stop()))
     result = Result(
         path=folder.path if folder else None,
         experiment=program.experiment,
@@ -191,13 +196,16 @@ class Team:
         return carry, action[0]
 
 
-def load_policy(run: str | Path, seed: int | None = None) -> Team:
+def load_policy(
+    run: str | Path, seed: int | None = None, env: Environment[Any] | None = None
+) -> Team:
     """A trained team from a run folder, of `seed`, or of the one that evaluated best at the end.
 
-    Raises ConfigError if there is no such run, checkpoint or seed.
+    `env` is needed where it has no registered name. Raises ConfigError if there is no such run,
+    checkpoint or seed.
     """
     folder = folders.open_folder(run)
-    program, learners, meta = trained(folder)
+    program, learners, meta = trained(folder, env)
     seeds = program.seeds
     if seed is None:
         seed = seeds[int(np.argmax(meta["evaluations"][-1]["episode_return"]))]
@@ -208,10 +216,12 @@ def load_policy(run: str | Path, seed: int | None = None) -> Team:
     return Team(program.env, seed, loop.algorithm.exploit(learner))
 
 
-def trained(folder: Folder) -> tuple[Program, Any, dict[str, Any]]:
+def trained(
+    folder: Folder, env: Environment[Any] | None = None
+) -> tuple[Program, Any, dict[str, Any]]:
     """A run's program, learners [S, ...] and checkpoint metadata."""
     plan = folder.experiment()
-    program = Program(env_of(plan), plan)
+    program = Program(env or env_of(plan), plan)
     at = checkpoint.newest(folder.checkpoints)
     meta = checkpoint.restore_meta(folder.checkpoints, at)
     like = program.state.learner
@@ -220,11 +230,11 @@ def trained(folder: Folder) -> tuple[Program, Any, dict[str, Any]]:
 
 
 def evaluate(
-    run: str | Path, episodes: int = 320, seed: int = 0
+    run: str | Path, episodes: int = 320, seed: int = 0, env: Environment[Any] | None = None
 ) -> tuple[dict[str, np.ndarray], dict[str, float]]:
     """Scores of a run's teams on fresh episodes, by name, [seeds] each; and the random policy's."""
     keep_compiled()
-    program, learners, _ = trained(folders.open_folder(run))
+    program, learners, _ = trained(folders.open_folder(run), env)
     config = program.experiment.config
 
     def play(learner: Any, key: Key) -> dict[str, Array]:

@@ -13,6 +13,7 @@ from rich.table import Table
 
 from jmarl import __version__
 from jmarl.fields import ConfigError
+from jmarl.signals import Stopped
 
 SUMMARY = """\
 Multi-agent reinforcement learning in JAX.
@@ -34,7 +35,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit code: 0, 2 for wrong use, 130 if interrupted."""
+    """Run one command; returns the exit code: 0, 2 for wrong use, 128 + n after signal n."""
     words = list(sys.argv[1:] if argv is None else argv)
     try:
         return command(words)
@@ -43,6 +44,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         print(f"jmarl: {error}", file=sys.stderr)
         return 2
+    except Stopped as stopped:
+        print(f"jmarl: {stopped}", file=sys.stderr)
+        return 128 + stopped.number
+    except KeyboardInterrupt:
+        print("jmarl: interrupted", file=sys.stderr)
+        return 130
     except BrokenPipeError:  # `jmarl envs | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
@@ -277,7 +284,6 @@ def envs(words: list[str]) -> int:
     parser.add_argument("env", nargs="?", help="tell all of this one")
     args = parser.parse_args(words)
     import jmarl_envs
-
     from jmarl.config import find
 
     listings = jmarl_envs.listings()

@@ -3,6 +3,7 @@
 import ast
 import difflib
 import inspect
+import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
@@ -88,7 +89,7 @@ def experiment(
 
 
 def find(name: str, known: Any, what: str) -> Any:
-    """`known[name]` (or `name`, of a plain collection); ConfigError with a hint if there is none."""
+    """`known[name]`, or `name` of a plain collection; ConfigError with a hint if there is none."""
     if name in known:
         return known[name] if isinstance(known, Mapping) else name
     raise ConfigError(f"no {what} is named {name!r}{nearest(name, known)}")
@@ -130,6 +131,7 @@ def allowed(hint: Any) -> str:
 def of_type(name: str, value: Any, hint: Any) -> Any:
     """`value`, or the text of one, as a setting of this type; 2e6 is a whole number too."""
     read = parse(value) if isinstance(value, str) and hint is not str else value
+    number = isinstance(read, int | float) and not isinstance(read, bool)
     if get_origin(hint) is tuple:
         entries = tuple(read) if isinstance(read, tuple | list) else (read,)
         if all(type(entry) is int for entry in entries):
@@ -137,15 +139,11 @@ def of_type(name: str, value: Any, hint: Any) -> Any:
     elif get_origin(hint) is Literal:
         if value in get_args(hint):
             return value
-    elif hint is bool:
-        if isinstance(read, bool):
+    elif hint in (bool, str):
+        if isinstance(read, hint):
             return read
-    elif hint is str:
-        if isinstance(read, str):
-            return read
-    elif isinstance(read, int | float) and not isinstance(read, bool):
-        if hint is float or read == int(read):
-            return hint(read)
+    elif number and math.isfinite(read) and hint(read) == read:
+        return hint(read)
     raise ConfigError(f"{name} must be {allowed(hint)}, got {value!r}")
 
 

@@ -17,8 +17,9 @@ from jmarl.config import Experiment, RunConfig
 from jmarl.exploration import uniform_policy
 from jmarl.fields import ConfigError
 from jmarl.folder import Folder
-from jmarl.sinks import Sink
 from jmarl.loop import Loop, LoopConfig, Run
+from jmarl.signals import Stop, Stopped
+from jmarl.sinks import Sink
 from jmarl.types import Environment
 
 RANDOM_EPISODES = 1024  # of the random policy that returns are compared with
@@ -165,22 +166,30 @@ class Fit:
     env_steps: list[int] = field(default_factory=list)  # [S]
     seconds: float = 0.0  # of training and evaluation, compiling left out
     saved_at: float = 0.0
+    saved_chunk: int = -1
     evaluations: list[dict[str, Any]] = field(default_factory=list)  # one entry per evaluation
 
-    def run(self) -> None:
-        """Train to the end of the schedule, from the start or from where `resume` left off."""
+    def run(self, stop: Stop) -> None:
+        """Train to the end of the schedule, from the start or from where `resume` left off.
+
+        Raises Stopped, after a checkpoint, at the end of the chunk during which `stop` was asked.
+        """
         program, schedule = self.program, self.program.schedule
         if self.chunks_done == 0:
             self.state, score = program.start(program.keys[0])
             self.env_steps = counts(score.env_steps)
-            _ = program.chunk, program.evaluate  # compile before the clock starts
+            _ = program.evaluate  # compiled before the clock starts
             self.saved_at = time.monotonic()
             self.evaluate()
+        _ = program.chunk, program.evaluate  # likewise
         while self.chunks_done < schedule.chunks:
             self.train()
             if self.chunks_done % schedule.chunks_per_evaluation == 0:
                 self.evaluate()
                 self.save(at_least=self.program.experiment.run.checkpoint_minutes * 60)
+            if stop.number:
+                self.save()
+                raise Stopped(stop.number, self.folder and self.folder.path)
         self.save()
 
     def train(self) -> None:
@@ -223,7 +232,7 @@ class Fit:
         return (self.iteration - shape.warmup_rollouts) * shape.updates_per_rollout
 
     def emit(self, metrics: dict[str, Any]) -> None:
-        """One record for each seed, to every sink; what no episode told (NaN counts) is left out."""
+        """One record for each seed, to every sink; a metric that no episode told of is left out."""
         records = [
             {
                 "env_steps": self.env_steps[i],
@@ -238,7 +247,9 @@ class Fit:
 
     def save(self, at_least: float = 0.0) -> None:
         """A checkpoint, if that many seconds have passed since the last."""
-        if self.folder is None or time.monotonic() - self.saved_at < at_least:
+        if self.folder is None or self.saved_chunk == self.chunks_done:
+            return
+        if time.monotonic() - self.saved_at < at_least:
             return
         meta = {
             "chunks_done": self.chunks_done,
@@ -247,7 +258,7 @@ class Fit:
             "evaluations": self.evaluations,
         }
         checkpoint.save(self.folder.checkpoints, self.iteration, self.state, meta)
-        self.saved_at = time.monotonic()
+        self.saved_at, self.saved_chunk = time.monotonic(), self.chunks_done
 
     def resume(self) -> None:
         """Continue from the folder's newest checkpoint."""
@@ -257,7 +268,7 @@ class Fit:
         self.state = checkpoint.restore(self.folder.checkpoints, at, self.program.state)
         self.chunks_done, self.env_steps = meta["chunks_done"], meta["env_steps"]
         self.seconds, self.evaluations = meta["seconds"], meta["evaluations"]
-        self.saved_at = time.monotonic()
+        self.saved_at, self.saved_chunk = time.monotonic(), self.chunks_done
 
 
 def counts(x: Any) -> list[int]:

@@ -1,0 +1,245 @@
+"""The host side: schedules, run folders, resuming, loading, what lands on disk."""
+
+import json
+import signal
+import threading
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+
+import jmarl
+import jmarl_envs
+from jmarl import checkpoint
+from jmarl.config import experiment
+from jmarl.fit import Fit, Program, schedule
+from jmarl.folder import open_folder
+from jmarl.signals import Stop, Stopped
+from jmarl.sinks import JsonLines, keep_until
+from jmarl.types import EnvSpec
+
+TINY: dict[str, Any] = {
+    "num_envs": 4,
+    "rollout_length": 5,
+    "seeds": 2,
+    "evaluations": 3,
+    "eval_episodes": 4,
+    "total_steps": 1200,
+    "buffer_size": 400,
+    "batch_size": 16,
+    "hidden_dim": (8, 8),
+    "warmup_steps": 40,
+    "compile_cache": "auto",
+    "progress": False,
+}
+
+
+def lines(run: Path, seed: int) -> list[dict[str, Any]]:
+    return [json.loads(x) for x in (run / "metrics" / f"seed-{seed}.jsonl").read_text().splitlines()]
+
+
+def untimed(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [
+        {k: v for k, v in record.items() if k not in ("seconds", "steps_per_second")}
+        for record in records
+    ]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> jmarl.Result:
+    out = tmp_path_factory.mktemp("runs") / "run"
+    return jmarl.train("maddpg", "toy/parts", out=out, **TINY)
+
+
+@pytest.mark.parametrize(
+    ("rollouts", "evaluations"), [(1, 20), (19, 20), (67, 20), (1300, 20), (1301, 20), (9973, 7)]
+)
+def test_a_schedule_is_even_and_hardly_longer_than_asked(rollouts: int, evaluations: int) -> None:
+    plan = schedule(rollouts, evaluations)
+    assert plan.evaluations == min(rollouts, evaluations)
+    assert rollouts <= plan.rollouts <= max(1.01 * rollouts, rollouts + plan.evaluations - 1)
+    assert plan.rollouts == plan.rollouts_per_chunk * plan.chunks_per_evaluation * plan.evaluations
+
+
+def test_a_run_folder_holds_all_that_the_readme_says(trained: jmarl.Result) -> None:
+    run = trained.path
+    assert run is not None
+    assert {path.name for path in run.iterdir()} == {
+        *("config.json", "versions.json", "summary.json", "curve.png", "metrics", "checkpoints")
+    }
+    config = json.loads((run / "config.json").read_text())
+    assert config["run"]["total_steps"] == 1200 and config["config"]["hidden_dim"] == [8, 8]
+    versions = json.loads((run / "versions.json").read_text())
+    assert versions["packages"]["jax"] == jax.__version__
+    assert (run / "curve.png").read_bytes()[:4] == b"\x89PNG"
+    summary = json.loads((run / "summary.json").read_text())
+    assert summary["seeds"] == 2 and np.isfinite(summary["random_return"])
+
+
+def test_metrics_are_json_lines_per_seed_that_count_true_steps(trained: jmarl.Result) -> None:
+    assert trained.path is not None
+    first, second = (lines(trained.path, seed) for seed in (0, 1))
+    evaluated = [record for record in first if "eval/episode_return" in record]
+    assert len(evaluated) == 4  # one before learning
+    gaps = np.diff([record["updates"] for record in evaluated])
+    assert len(set(gaps)) == 1 and gaps[0] > 0
+    steps = [record["env_steps"] for record in first]
+    assert steps == sorted(steps) and 1200 <= steps[-1] <= 1200 * 1.1
+    assert [r.get("train/critic_loss") for r in first] != [r.get("train/critic_loss") for r in second]
+    last = [record["eval/episode_return"] for record in (evaluated[-1], second[-1])]
+    np.testing.assert_allclose(last, trained.returns[-1], rtol=1e-6)
+
+
+def test_a_vmapped_seed_equals_that_seed_alone(trained: jmarl.Result, tmp_path: Path) -> None:
+    alone = {**TINY, "seeds": 1, "seed": 1}
+    run = jmarl.train("maddpg", "toy/parts", out=tmp_path / "alone", **alone)
+    assert run.path is not None and trained.path is not None
+    for mine, theirs in zip(lines(run.path, 1), lines(trained.path, 1), strict=True):
+        for name in mine.keys() - {"seconds", "steps_per_second"}:
+            np.testing.assert_allclose(mine[name], theirs[name], rtol=1e-3, atol=1e-3, err_msg=name)
+
+
+class StopAfter:
+    """A sink that asks for a stop when so many chunks are done."""
+
+    def __init__(self, stop: Stop, chunks: int) -> None:
+        self.stop, self.left = stop, chunks
+
+    def write(self, records: Any) -> None:
+        self.left -= "train/critic_loss" in records[0]
+        if self.left == 0:
+            self.stop.number = signal.SIGINT
+
+    def close(self) -> None: ...
+
+
+def test_a_stopped_and_resumed_run_equals_the_unbroken_one(
+    trained: jmarl.Result, tmp_path: Path
+) -> None:
+    """Through a checkpoint on disk, with records after it that the resumed run must not repeat."""
+    assert trained.path is not None
+    from jmarl import folder as folders
+
+    settings = {k: v for k, v in TINY.items() if k not in ("compile_cache", "progress")}
+    plan = experiment("maddpg", settings={**settings, "env": "toy/parts"})
+    folder = folders.create(str(tmp_path / "broken"), plan, {})
+    program = Program(jmarl_envs.make("toy/parts", actions="simplex"), plan)
+    stop, sink = Stop(), JsonLines(folder, program.seeds)
+    with pytest.raises(Stopped, match="--resume"):
+        Fit(program, folder, [sink, StopAfter(stop, 2)]).run(stop)
+    sink.write([{"updates": 10**6, "train/critic_loss": 0.0}] * 2)  # of a lost future
+    sink.close()
+    with folder.metrics(0).open("a") as file:
+        file.write('{"updates": 3, "tr')  # a line cut short
+    resumed = jmarl.resume(folder.path, progress=False)
+    assert resumed.path is not None
+    for seed in (0, 1):
+        assert untimed(lines(resumed.path, seed)) == untimed(lines(trained.path, seed))
+    np.testing.assert_array_equal(resumed.returns, trained.returns)
+    assert checkpoint.newest(folder.checkpoints) == checkpoint.newest(
+        open_folder(trained.path).checkpoints
+    )
+
+
+def test_a_loaded_team_plays_as_the_trained_one_did(trained: jmarl.Result) -> None:
+    assert trained.path is not None
+    team = jmarl.load_policy(trained.path)
+    assert team.seed == int(np.argmax(trained.returns[-1]))
+    other = jmarl.load_policy(trained.path, seed=1 - team.seed)
+    key = jax.random.key(3)
+    state, view = team.env.reset(key)
+    _, action = team.act(team.reset(key), view, key)
+    _, others = other.act(other.reset(key), view, key)
+    assert action.shape == (3, team.env.spec.action_size)
+    team.env.step(state, action, key)
+    assert not np.array_equal(action, others)
+    with pytest.raises(jmarl.ConfigError, match=r"seed must be one of \[0, 1\], got 7"):
+        jmarl.load_policy(trained.path, seed=7)
+
+
+def test_evaluation_repeats_and_names_the_random_policy(trained: jmarl.Result) -> None:
+    assert trained.path is not None
+    first, floor = jmarl.evaluate(trained.path, episodes=8, seed=5)
+    again, _ = jmarl.evaluate(trained.path, episodes=8, seed=5)
+    assert first.keys() == again.keys() == floor.keys()
+    np.testing.assert_array_equal(first["episode_return"], again["episode_return"])
+    assert first["episode_return"].shape == (2,)
+
+
+def test_a_second_chunk_does_not_compile(trained: jmarl.Result) -> None:
+    """Ahead-of-time programs cannot recompile; tracing must not happen again either."""
+    traces = 0
+    plan = experiment("maddpg", settings={k: TINY[k] for k in ("num_envs", "batch_size")})
+    program = Program(jmarl.make_env("toy/parts"), plan)
+
+    def counted(*args: Any) -> Any:
+        nonlocal traces
+        traces += 1
+        return Program._chunk(program, *args)
+
+    function = jax.jit(counted, donate_argnums=0)
+    state, _ = jax.jit(program._start)(program.keys[0], plan.config)
+    for chunk in range(3):
+        state, _ = function(state, jax.numpy.int32(chunk), plan.config)
+    assert traces == 1
+
+
+def test_a_checkpoint_of_another_program_is_refused(trained: jmarl.Result) -> None:
+    assert trained.path is not None
+    plan = experiment("maddpg", settings={"hidden_dim": (9, 8), "seeds": 2})
+    program = Program(jmarl.make_env("toy/parts", actions="simplex"), plan)
+    folder = open_folder(trained.path).checkpoints
+    at = checkpoint.newest(folder)
+    with pytest.raises(jmarl.ConfigError, match=r"of this program: learner/.* there, .* here"):
+        checkpoint.restore(folder, at, program.state.learner, only_learner=True)
+
+
+def test_records_after_a_checkpoint_are_dropped(tmp_path: Path) -> None:
+    path = tmp_path / "seed-0.jsonl"
+    path.write_text('{"updates": 1}\n{"updates": 2}\n{"updates": 3}\n{"upd')
+    keep_until(path, 2)
+    assert path.read_text() == '{"updates": 1}\n{"updates": 2}\n'
+
+
+def test_the_first_signal_asks_and_the_second_interrupts() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with Stop() as stop:
+        signal.raise_signal(signal.SIGTERM)
+        assert stop.number == signal.SIGTERM
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_training_works_outside_the_main_thread() -> None:
+    def enter() -> None:
+        with Stop() as stop:
+            outcome.append(stop.number)
+
+    outcome: list[int] = []
+    thread = threading.Thread(target=enter)
+    thread.start()
+    thread.join()
+    assert outcome == [0]
+
+
+class Nameless:
+    """An environment that no registry knows: one agent is paid for choosing 1."""
+
+    def __init__(self) -> None:
+        self.inner = jmarl_envs.make("toy/cue", num_agents=1)
+        self.spec: EnvSpec = self.inner.spec.__class__(
+            **{**self.inner.spec.__dict__, "name": "mine/own"}
+        )
+        self.reset, self.step = self.inner.reset, self.inner.step
+
+
+def test_an_environment_of_ones_own_trains_and_loads(tmp_path: Path) -> None:
+    env = Nameless()
+    result = jmarl.train("maddpg", env, out=tmp_path / "own", **{**TINY, "seeds": 1})
+    assert result.path is not None
+    assert jmarl.load_policy(result.path, env=env).env is env
+    with pytest.raises(ValueError, match="mine/own"):
+        jmarl.load_policy(result.path)
