@@ -66,7 +66,7 @@ class Parts:
     @cached_property
     def real(self) -> np.ndarray:
         """[A, W] bool."""
-        return self.masks.any(0)
+        return np.asarray(self.masks.any(0))
 
     @cached_property
     def place(self) -> np.ndarray:
@@ -130,7 +130,7 @@ class Choices:
             self.parts.masks.shape[0], *(1,) * (available.ndim - 2), *self.parts.real.shape
         )
         several = self.spec.action_kind == "discrete" and len(masks) > 1
-        return jnp.asarray(masks) if several else masks & available
+        return jnp.asarray(masks) if several else jnp.asarray(masks) & available
 
     def soft(self, logits: Array, available: Array) -> Array:
         """A softmax over each part."""

@@ -150,17 +150,15 @@ def finish(fit: Fit, heading: str, sinks: Sequence[Sink]) -> Result:
 
 
 def draw(result: Result, folder: Folder) -> None:
-    from jmarl.plots import learning_curve  # matplotlib takes a second to import
+    from jmarl.plots import Curve, learning_curves  # matplotlib takes a second to import
 
     plan = result.experiment
     preset = f" ({plan.preset})" if plan.preset else ""
-    learning_curve(
+    learning_curves(
         folder.path / "curve.png",
-        list(result.env_steps),
-        result.returns,
+        [Curve(plan.algorithm + preset, list(result.env_steps), result.returns)],
         result.random_return,
-        title=f"{plan.algorithm}{preset} on {plan.run.env}",
-        metric="evaluation return (sum over time, mean over agents)",
+        title=plan.run.env,
     )
 
 

@@ -119,7 +119,7 @@ def paths(state: Any) -> list[tuple[str, Any]]:
 
 
 def is_key(x: Any) -> bool:
-    return jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key)
+    return jnp.issubdtype(x.dtype, jax.dtypes.prng_key)
 
 
 def raw(x: Any) -> Any:

@@ -288,8 +288,10 @@ def envs(words: list[str]) -> int:
 
     listings = jmarl_envs.listings()
     if args.env:
-        aliases = {alias: name for name, entry in listings.items() for alias in entry.aliases}
-        name = aliases.get(args.env, args.env)
+        aliases: dict[str, str] = {
+            alias: name for name, entry in listings.items() for alias in entry.aliases
+        }
+        name = aliases.get(args.env, str(args.env))
         describe(find(name, listings, "environment"))
         return 0
     table = Table("environment", "agents", "obs", "actions", "kinds", "limit", "random return")

@@ -130,8 +130,7 @@ def allowed(hint: Any) -> str:
 
 def of_type(name: str, value: Any, hint: Any) -> Any:
     """`value`, or the text of one, as a setting of this type; 2e6 is a whole number too."""
-    read = parse(value) if isinstance(value, str) and hint is not str else value
-    number = isinstance(read, int | float) and not isinstance(read, bool)
+    read: Any = parse(value) if isinstance(value, str) and hint is not str else value
     if get_origin(hint) is tuple:
         entries = tuple(read) if isinstance(read, tuple | list) else (read,)
         if all(type(entry) is int for entry in entries):
@@ -142,7 +141,7 @@ def of_type(name: str, value: Any, hint: Any) -> Any:
     elif hint in (bool, str):
         if isinstance(read, hint):
             return read
-    elif number and math.isfinite(read) and hint(read) == read:
+    elif type(read) in (int, float) and math.isfinite(read) and hint(read) == read:
         return hint(read)
     raise ConfigError(f"{name} must be {allowed(hint)}, got {value!r}")
 

@@ -1,38 +1,61 @@
 """Pictures of results; the only place that knows matplotlib."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
 
 from jmarl.statistics import interval
 
+RETURN = "evaluation return (sum over time, mean over agents)"
 
-def learning_curve(
-    path: Path,
-    env_steps: Sequence[int],
-    returns: np.ndarray,
-    random_return: float,
-    title: str,
-    metric: str,
+
+@dataclass(frozen=True)
+class Curve:
+    """One algorithm's evaluations."""
+
+    label: str
+    env_steps: Sequence[float]  # [evaluations]
+    returns: np.ndarray  # [evaluations, seeds]
+
+
+def learning_curves(
+    path: Path, curves: Sequence[Curve], random_return: float, title: str, metric: str = RETURN
 ) -> None:
-    """Evaluation returns [evaluations, seeds] against environment steps, saved to `path`."""
+    """Mean, 95% interval and each seed against environment steps, saved to `path`."""
     figure = Figure(figsize=(7, 4.5), layout="constrained")
     axes = figure.subplots()
-    mean, low, high = interval(returns)
-    axes.plot(env_steps, returns, color="C0", alpha=0.3, linewidth=0.8)
-    axes.plot(env_steps, mean, color="C0", linewidth=2, label=f"mean of {returns.shape[1]} seeds")
-    if returns.shape[1] > 1:
-        axes.fill_between(env_steps, low, high, color="C0", alpha=0.15, label="95% interval")
+    for i, curve in enumerate(curves):
+        draw(axes, curve, f"C{i}")
     axes.axhline(random_return, color="0.4", linestyle="--", linewidth=1, label="random policy")
     axes.set(xlabel="environment steps", ylabel=metric, title=title)
-    # an interval of few seeds can be wider than all they did: the curves set the range
-    bottom, top = min(returns.min(), random_return), max(returns.max(), random_return)
-    margin = 0.08 * (top - bottom) or 1.0
-    axes.set_ylim(bottom - margin, top + margin)
+    axes.set_ylim(*seen_range(curves, random_return))
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     axes.grid(alpha=0.25)
     axes.legend(loc="best", frameon=False)
     figure.savefig(path, dpi=150)
+
+
+def draw(axes: Axes, curve: Curve, color: str) -> None:
+    mean, low, high = interval(curve.returns)
+    seeds = curve.returns.shape[1]
+    label = f"{curve.label}, {seeds} seeds" if seeds > 1 else curve.label
+    axes.plot(curve.env_steps, curve.returns, color=color, alpha=0.3, linewidth=0.8)
+    axes.plot(curve.env_steps, mean, color=color, linewidth=2, label=label)
+    if seeds > 1:
+        axes.fill_between(curve.env_steps, low, high, color=color, alpha=0.15)
+
+
+def seen_range(curves: Sequence[Curve], floor: float) -> tuple[float, float]:
+    """What trained teams and the random policy reach.
+
+    Untrained teams may do far worse, and the interval of few seeds can be wider than all they did.
+    """
+    reached = np.concatenate([curve.returns[1:].ravel() for curve in curves] + [np.array([floor])])
+    bottom, top = np.nanmin(reached), np.nanmax(reached)
+    margin = 0.08 * (top - bottom) or 1.0
+    return bottom - margin, top + margin

@@ -1,12 +1,14 @@
 """A multi-layer perceptron whose inputs and outputs may be padded."""
 
+from typing import Any
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from flax import struct
 from jax import Array
 
-from jmarl.networks.base import Net
+from jmarl.networks.base import Net, functional
 from jmarl.networks.initialisers import Scheme, linear, uniform
 from jmarl.types import Key, Params
 
@@ -67,16 +69,16 @@ def mlp(
 ) -> Net[Array]:
     """`init(key, real_in [in], real_out [out])`; `apply(params, x [..., in], moments)`."""
 
-    def module(real_in: Array, real_out: Array) -> Mlp:
-        return Mlp(hidden, out, scheme, norm_input, last_bound, real_in, real_out)
+    def net(real_in: Array, real_out: Array) -> Net[Any]:
+        return functional(Mlp(hidden, out, scheme, norm_input, last_bound, real_in, real_out))
 
     def init(key: Key, real_in: Array, real_out: Array) -> Params:
         x = jnp.zeros(real_in.shape)
-        return module(real_in, real_out).init(key, x, Moments(x, x))["params"]
+        return net(real_in, real_out).init(key, x, Moments(x, x))["params"]
 
     def apply(params: Params, x: Array, moments: Moments) -> Array:
         nobody = jnp.ones(x.shape[-1], bool), jnp.ones(out, bool)  # only `init` reads them
-        return module(*nobody).apply({"params": params}, x, moments)
+        return net(*nobody).apply({"params": params}, x, moments)
 
     return Net(init, apply)
 

@@ -1,0 +1,73 @@
+"""Tables, figures and raw data of a study: `python experiments/report.py RUNS RESULTS`.
+
+RUNS holds run folders named <task>-<algorithm>. RESULTS gets their settings, versions and metrics
+(no checkpoints), table.md, and one figure per task.
+"""
+
+import json
+import shutil
+import sys
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jmarl.plots import Curve, learning_curves
+
+COLUMNS = "| task | algorithm | seeds | steps | return | 95% interval | random | minutes |"
+
+
+def main(runs: Path, results: Path) -> None:
+    """Read every finished run below `runs`; write below `results`."""
+    tasks: dict[str, list[Path]] = defaultdict(list)
+    for summary in sorted(runs.glob("*/summary.json")):
+        tasks[read(summary.parent / "config.json")["run"]["env"]].append(summary.parent)
+    rows = [COLUMNS, "|" + "---|" * (COLUMNS.count("|") - 1)]
+    for task, folders in tasks.items():
+        rows += [row(task, folder) for folder in folders]
+        figure = results / f"{task.split('/')[1]}.png"
+        figure.parent.mkdir(parents=True, exist_ok=True)
+        floor = read(folders[0] / "summary.json")["random_return"]
+        learning_curves(figure, [curve(folder) for folder in folders], floor, title=task)
+        for folder in folders:
+            keep(folder, results / "raw" / folder.name)
+    (results / "table.md").write_text("\n".join(rows) + "\n")
+    print("\n".join(rows))
+
+
+def read(path: Path) -> Any:
+    return json.loads(path.read_text())
+
+
+def row(task: str, folder: Path) -> str:
+    data, config = read(folder / "summary.json"), read(folder / "config.json")
+    low, high = data["episode_return_95"]
+    return (
+        f"| {task} | {config['algorithm']} | {data['seeds']} | {data['env_steps']:,.0f} "
+        f"| {data['episode_return']:.2f} | {low:.2f} to {high:.2f} | {data['random_return']:.2f} "
+        f"| {data['seconds'] / 60:.1f} |"
+    )
+
+
+def curve(folder: Path) -> Curve:
+    """Evaluation returns [evaluations, seeds], from the metrics files."""
+    evaluations = [
+        [r for line in open(path) if "eval/episode_return" in (r := json.loads(line))]
+        for path in sorted(folder.glob("metrics/*.jsonl"))
+    ]
+    steps = np.array([[r["env_steps"] for r in seed] for seed in evaluations]).mean(0)
+    returns = np.array([[r["eval/episode_return"] for r in seed] for seed in evaluations]).T
+    return Curve(read(folder / "config.json")["algorithm"], list(steps), returns)
+
+
+def keep(folder: Path, to: Path) -> None:
+    """What a reader needs to check the numbers."""
+    shutil.rmtree(to, ignore_errors=True)
+    shutil.copytree(folder, to, ignore=shutil.ignore_patterns("checkpoints", "curve.png"))
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 3:
+        sys.exit(__doc__)
+    main(Path(sys.argv[1]), Path(sys.argv[2]))
