@@ -65,11 +65,13 @@ def does_not_reset_itself(episodes: Episodes) -> Findings:
     ends = episodes.over & episodes.live
     between = episodes.live & ~episodes.over
     record = episodes.record
+    if not (ends.any() and between.any()):
+        return  # nothing to compare
     for path, leaf in _leaves({"state": record.state, "view": record.view}):
         flat = leaf.reshape(*leaf.shape[:2], -1)
         fresh = (flat[1:] == flat[0, 0]).all(-1)
         always = (flat[0] == flat[0, 0]).all()
-        if always and between.any() and not fresh[between].any() and fresh[ends].all():
+        if always and fresh[ends].all() and not fresh[between].any():
             yield (
                 f"{path}: expected the episode's true last value, found that of a reset "
                 f"{_first(ends)}: an environment never resets itself"

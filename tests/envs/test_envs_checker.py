@@ -1,0 +1,289 @@
+"""The checker passes what is sound, and says of what is not what is wrong with it."""
+
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import Array
+
+import jmarl_envs
+from jmarl.types import Environment, EnvSpec, Key, Outcome, View
+from jmarl_envs import ContractError, TimeLimit, check
+
+LIMIT = 3
+SPEC = EnvSpec(
+    name="test/steps",
+    agents=("wide", "narrow"),
+    obs_sizes=(2, 1),
+    action_kind="discrete",
+    action_parts=((3,), (2,)),
+    state_size=1,
+    episode_limit=LIMIT,
+    teams=(0, 0),
+)
+BOX = replace(SPEC, action_kind="box")
+
+
+def same(value: Any) -> Any:
+    return value
+
+
+@dataclass(frozen=True)
+class Steps:
+    """Counts its steps, cuts at the third and keeps the contract, but for its bends.
+
+    `after` changes what a step gives, `everywhere` each state and view.
+    """
+
+    spec: EnvSpec = SPEC
+    after: Callable[[Array, Outcome, Array], tuple[Any, Outcome]] = lambda s, out, a: (s, out)
+    everywhere: Callable[[View], View] = same
+    opening: Callable[[Array], Array] = same
+
+    def reset(self, key: Key) -> tuple[Any, View]:
+        time = self.opening(jnp.zeros((), jnp.int32))
+        return time, self.everywhere(self.view(time))
+
+    def step(self, state: Any, action: Array, key: Key) -> tuple[Any, Outcome]:
+        time = state + 1
+        view, never = self.everywhere(self.view(time)), jnp.zeros((), bool)
+        reward = action.astype(jnp.float32).reshape(2, -1)[:, 0]
+        return self.after(time, Outcome(view, reward, never, time >= LIMIT), action)
+
+    def view(self, time: Array) -> View:
+        obs = jnp.full((2, 2), time, jnp.float32) * SPEC.obs_mask()
+        return View(obs, jnp.asarray(SPEC.action_mask()), jnp.ones(2, bool), obs[0, :1])
+
+
+def outcome(**changes: Callable[[Outcome], Any]) -> Callable[..., tuple[Any, Outcome]]:
+    """A bend that replaces fields of every outcome."""
+    return lambda state, out, action: (
+        state,
+        out.replace(**{name: change(out) for name, change in changes.items()}),
+    )
+
+
+def view(**changes: Callable[[View], Any]) -> Callable[[View], View]:
+    """A bend that replaces fields of every view."""
+    return lambda view: view.replace(**{name: change(view) for name, change in changes.items()})
+
+
+def wild_at_the_extreme(state: Array, out: Outcome, action: Array) -> tuple[Array, Outcome]:
+    last = (action == jnp.array([2, 1])).all() & (state == 2)
+    return state, out.replace(reward=jnp.where(last, jnp.inf, out.reward))
+
+
+def fresh_at_the_end(state: Array, out: Outcome, action: Array) -> tuple[Array, Outcome]:
+    state = jnp.where(out.truncated, 0, state)
+    return state, out.replace(view=Steps().view(state))
+
+
+def firm(state: Array, out: Outcome, action: Array) -> tuple[Array, Outcome]:
+    return state.astype(jnp.int32), out
+
+
+def never_cut(state: Array, out: Outcome, action: Array) -> tuple[Array, Outcome]:
+    return state, out.replace(truncated=jnp.zeros((), bool))
+
+
+def impure() -> Callable[..., tuple[Any, Outcome]]:
+    """Rewards that count on the host."""
+    count = itertools.count()
+
+    def draw() -> np.ndarray:
+        return np.full(2, next(count), np.float32)
+
+    def bend(state: Array, out: Outcome, action: Array) -> tuple[Array, Outcome]:
+        shape = jax.ShapeDtypeStruct((2,), jnp.float32)
+        drawn = jax.pure_callback(draw, shape, vmap_method="sequential")
+        return state, out.replace(reward=drawn)
+
+    return bend
+
+
+def counts_traces() -> Callable[..., tuple[Any, Outcome]]:
+    """Rewards that depend on how often the step was traced."""
+    count = itertools.count()
+    return lambda state, out, action: (state, out.replace(reward=out.reward + next(count)))
+
+
+@dataclass(frozen=True)
+class Case:
+    """An unsound environment and what its report must say."""
+
+    env: Environment[Any]
+    report: str
+
+
+def spec_case(report: str, **changes: Any) -> Case:
+    return Case(Steps(spec=replace(SPEC, **changes)), report)
+
+
+CASES = {
+    "names": spec_case("no name twice", agents=("a", "a")),
+    "counts": spec_case("spec.teams: expected one entry for each of 2 agents, found 1", teams=(0,)),
+    "sizes": spec_case("spec.obs_sizes: expected positive sizes", obs_sizes=(2, 0)),
+    "parts": spec_case("spec.action_parts: expected positive parts", action_parts=((3,), ())),
+    "limit": spec_case("spec.episode_limit: expected at least 1, found 0", episode_limit=0),
+    "kind": spec_case("spec.action_kind: expected one of", action_kind="continuous"),
+    "box": Case(
+        Steps(spec=replace(BOX, action_parts=((1, 2), (2,)))),
+        "expected one part in a box, found ((1, 2), (2,))",
+    ),
+    "team_names": spec_case("spec.teams: expected every index", team_names=("us", "them")),
+    "team_reward": spec_case("spec.team_reward: expected one of", team_reward="first"),
+    "features": spec_case("spec.agent_features: expected 2", agent_features=(2, 3)),
+    "entities": spec_case("expected at least 2 entities", num_entities=1, entity_size=1),
+    "reduction": spec_case("expected 'sum' or 'last' for 'won'", info=(("won", "max"),)),
+    "hash": spec_case("spec: expected something hashable", teams=[0, 0]),
+    "obs_type": Case(
+        Steps(everywhere=view(obs=lambda v: v.obs.astype(jnp.int32))),
+        "reset's view.obs: expected float32 [2, 2], found int32 [2, 2]",
+    ),
+    "obs_shape": Case(
+        Steps(everywhere=view(obs=lambda v: v.obs[:, :1])),
+        "step's view.obs: expected float32 [2, 2], found float32 [2, 1]",
+    ),
+    "state": Case(
+        Steps(everywhere=view(state=lambda v: None)),
+        "reset's view.state: expected float32 [1], found nothing",
+    ),
+    "alive": Case(
+        Steps(everywhere=view(alive=lambda v: v.alive * 1.0)),
+        "view.alive: expected bool [2], found float32 [2]",
+    ),
+    "reward": Case(
+        Steps(after=outcome(reward=lambda out: out.reward.sum())),
+        "step's reward: expected float32 [2], found float32 []",
+    ),
+    "flag": Case(
+        Steps(after=outcome(terminated=lambda out: out.terminated * 1)),
+        "step's terminated: expected bool [], found int32 []",
+    ),
+    "info": Case(
+        Steps(after=outcome(info=lambda out: {"won": out.reward})),
+        "step's info: expected the spec's keys [], found ['won']",
+    ),
+    "info_shape": Case(
+        Steps(after=outcome(info=lambda out: {"won": out.reward})),
+        "step's info['won']: expected a single number, found shape (2,)",
+    ),
+    "state_type": Case(
+        Steps(after=lambda s, out, a: (s.astype(jnp.float32), out)),
+        "state after a step: expected int32 [], found float32 []",
+    ),
+    "weak_type": Case(
+        Steps(opening=lambda time: jnp.asarray(0), after=firm),
+        "state after a step: expected weak type (a Python number), found firm type",
+    ),
+    "traces": Case(
+        Steps(opening=lambda time: jnp.asarray(0), after=firm),
+        "step: expected one trace for all steps, found 2",
+    ),
+    "padding": Case(
+        Steps(everywhere=view(obs=lambda v: v.obs + 1)),
+        "view.obs: expected zeros in the padding, found some (position 0, episode 0, agent 1)",
+    ),
+    "padded_choice": Case(
+        Steps(everywhere=view(available=lambda v: v.available | True)),
+        "view.available: expected no padded action, found some (position 0, episode 0, agent 1)",
+    ),
+    "stuck": Case(
+        Steps(everywhere=view(available=lambda v: v.available & (v.obs[0, 0] < 2))),
+        "expected a choice for each living agent, found none (position 2, episode 0, agent 0)",
+    ),
+    "finite": Case(
+        Steps(after=wild_at_the_extreme),
+        "reward: expected finite numbers, found NaN or infinity (position 1, ",
+    ),
+    "early": Case(
+        Steps(after=outcome(truncated=lambda out: out.view.obs[0, 0] >= 2)),
+        "truncated: expected at step 3 alone, found true (position 1, episode 0)",
+    ),
+    "late": Case(Steps(after=never_cut), "truncated: expected true at step 3, found false"),
+    "both": Case(
+        Steps(after=outcome(terminated=lambda out: out.truncated)),
+        "terminated and truncated: expected one of them, found both (position 2, episode 0)",
+    ),
+    "self_reset": Case(Steps(after=fresh_at_the_end), "an environment never resets itself"),
+    "inner_reset": Case(TimeLimit(Steps(after=fresh_at_the_end)), "state.inner: expected the"),
+    "keys": Case(Steps(after=impure()), "expected the same episode from the same keys"),
+    "batch": Case(Steps(after=counts_traces()), "expected the same under vmap as alone"),
+    "padded_action": Case(
+        Steps(spec=BOX, after=lambda s, out, a: (s, out.replace(reward=a.sum(-1)))),
+        "outcome.reward: expected padded action entries to change nothing",
+    ),
+    "shared": Case(
+        Steps(spec=replace(SPEC, team_reward="shared")),
+        "reward: expected one reward for all of a team, found several",
+    ),
+    "crash": Case(
+        Steps(after=lambda s, out, a: (s, out.replace(reward=a[5:] + a))),
+        "reset or step fails: TypeError",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_a_breach_is_reported(case: Case) -> None:
+    with pytest.raises(ContractError) as raised:
+        check(case.env, episodes=2)
+    assert case.report in str(raised.value)
+
+
+def test_the_environment_bent_above_is_sound() -> None:
+    check(Steps())
+    check(Steps(spec=BOX))
+
+
+def test_all_breaches_are_reported_at_once() -> None:
+    bent = Steps(
+        spec=replace(SPEC, team_names=("us", "them")),
+        everywhere=view(obs=lambda v: v.obs + 1),
+        after=outcome(reward=lambda out: out.reward.astype(jnp.int32)),
+    )
+    with pytest.raises(ContractError, match=r"test/steps breaks .* in 3 points") as raised:
+        check(bent, episodes=2)
+    assert [finding.split(":")[0] for finding in raised.value.findings] == [
+        "spec.teams",
+        "step's reward",
+        "view.obs",
+    ]
+
+
+def test_a_spec_of_another_kind_is_reported() -> None:
+    @dataclass(frozen=True)
+    class Other(Steps):
+        spec: Any = field(default_factory=dict)
+
+    with pytest.raises(ContractError, match=r"expected an EnvSpec, found \{\}"):
+        check(Other())
+
+
+# other sizes of simple_facmac, whose numbers test_envs_mpe.py compares
+NAMES = [name for name in jmarl_envs.names() if not name.startswith("mpe/simple_facmac_")]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_registered_environment_keeps_the_contract(name: str) -> None:
+    check(jmarl_envs.make(name))
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("mpe/simple_speaker_listener", {"actions": "box"}),
+        ("mpe/simple_spread", {"local_ratio": 0.0}),
+        ("toy/parts", {"actions": "simplex"}),
+        ("toy/echo", {"entities": False, "truncated": True}),
+        ("toy/cue", {"horizon": 3}),
+        ("toy/clock", {"terminates": True}),
+    ],
+)
+def test_options_keep_the_contract(name: str, options: dict[str, Any]) -> None:
+    check(jmarl_envs.make(name, **options), episodes=3)
