@@ -18,7 +18,7 @@ from jmarl.types import ActionKind, EnvSpec, Key, Outcome, View
 from jmarl_envs.actions import one_hots
 from jmarl_envs.catalogue import Entry, Listing, Option
 from jmarl_envs.libraries import import_library, quietly
-from jmarl_envs.mpe_scenarios import LACKS, PHYSICS, SCENARIOS, Scenario
+from jmarl_envs.mpe_scenarios import LACKS, SCENARIOS, Scenario
 from jmarl_envs.time_limit import TimeLimit
 
 MOVES = 5  # none, left, right, down, up
@@ -150,10 +150,11 @@ def load(library_id: str, **options: Any) -> Any:
 
 
 def _entry(task: str, scenario: Scenario) -> Entry:
+    lacks = (*LACKS, *scenario.lacks)
     return Entry(
         name=f"mpe/{task}",
         factory=partial(make, task),
-        listing=Listing(scenario.summary, scenario.reward, LACKS, (*scenario.defects, PHYSICS)),
+        listing=Listing(scenario.summary, scenario.reward, lacks, scenario.defects),
         options=OPTIONS | dict(scenario.options),
         aliases=(scenario.alias or scenario.library_id,),
     )

@@ -6,8 +6,12 @@ from typing import Any
 
 from jmarl_envs.catalogue import Option
 
-LACKS = ("true endings (every episode is truncated)", "entities", "action masks")
-PHYSICS = "positions advance with the velocity before the push, so an action moves one step later"
+LACKS = (
+    "true endings (every episode is truncated)",
+    "entities",
+    "action masks",
+    "the papers' order of integration (here an action moves its agent one step later)",
+)
 
 
 def _count(default: int, least: int = 1) -> Option:
@@ -33,6 +37,7 @@ class Scenario:
     reward: str
     options: Mapping[str, Option] = field(default_factory=dict)
     fixed: Mapping[str, Any] = field(default_factory=dict)
+    lacks: tuple[str, ...] = ()  # beside what all of them lack
     defects: tuple[str, ...] = ()
     shared: bool = False  # every agent of the one team gets the same reward, always
     scripted_prey: bool = False  # the library moves its good agents itself
@@ -73,7 +78,7 @@ SCENARIOS: Mapping[str, Scenario] = {
             "num_good_agents": _count(1),
             "num_obs": _count(2),
         },
-        defects=("obstacles start up to 1 from the centre, not 0.9 as in the original",),
+        lacks=("the original's obstacles within 0.9 of the centre (here 1)",),
     ),
     "simple_world_comm": Scenario(
         "MPE_simple_world_comm_v3",
@@ -94,7 +99,7 @@ SCENARIOS: Mapping[str, Scenario] = {
         "each: (1 - local_ratio) x minus every landmark's distance to its nearest agent, "
         "local_ratio x minus its own contacts",
         options={"num_agents": _count(3), "num_landmarks": _count(3), "local_ratio": _RATIO},
-        defects=("rewards are not those of the papers (sum over agents, contact with itself)",),
+        lacks=("the papers' rewards (summed over agents, counting contact with oneself)",),
     ),
     "simple_crypto": Scenario(
         "MPE_simple_crypto_v3",
@@ -128,7 +133,7 @@ SCENARIOS: Mapping[str, Scenario] = {
             "num_good_agents": _count(2),
             "num_obs": _count(2, least=2),
         },
-        defects=("the adversary pays its distance, not the papers' squared distance",),
+        lacks=("the papers' squared distance in the adversary's reward",),
     ),
     "simple_reference": Scenario(
         "MPE_simple_reference_v3",
@@ -136,7 +141,7 @@ SCENARIOS: Mapping[str, Scenario] = {
         "each: minus the distance to its goal of the agent it guides, mixed with the mean of "
         "both by local_ratio",
         options={"local_ratio": _RATIO},
-        defects=("distances are not squared, unlike the papers",),
+        lacks=("the papers' squared distances in the rewards",),
     ),
     "simple_facmac": Scenario(
         "MPE_simple_facmac_v1",

@@ -93,10 +93,12 @@ KINDS = {
     "simplex": ("Continuous", relaxed),
     "box": ("Continuous", boxed),
 }
-# box actions differ from the simplex in their translation alone, which has its own test
+# Simplex and box actions differ from the library's in their translation alone, which has a test of
+# its own for every scenario; here each way in which the library reads continuous actions is tried.
+READERS = ("simple_spread", "simple_world_comm", "simple_crypto", "simple_speaker_listener")
 EPISODES = [
     *((task, "discrete") for task in SCENARIOS if task not in PREY),
-    *((task, "simplex") for task in SCENARIOS if task not in PREY[1:]),
+    *((task, "simplex") for task in (*READERS, "simple_reference", "simple_facmac")),
     *((task, "box") for task in ("simple_world_comm", "simple_speaker_listener")),
 ]
 
@@ -163,7 +165,7 @@ def test_random_play_earns_what_was_measured_with_the_library(task: str) -> None
 
 
 @pytest.mark.parametrize("task", SCENARIOS)
-def test_choices_and_boxes_become_the_librarys_vectors(task: str, key: jax.Array) -> None:
+def test_all_kinds_of_actions_become_the_librarys_vectors(task: str, key: jax.Array) -> None:
     spec, _, discrete = adapter(task, "discrete")
     choice = jmarl_envs.random_actions(spec, jnp.asarray(spec.action_mask()), key)
     for index, vector, parts in zip(
@@ -181,6 +183,11 @@ def test_choices_and_boxes_become_the_librarys_vectors(task: str, key: jax.Array
         np.testing.assert_array_equal(vector, expected[name])
     for vector in box.vectors(3 * jnp.ones_like(numbers)):  # clipped
         assert float(vector.max()) == 1.0
+
+    spec, _, simplex = adapter(task, "simplex")
+    numbers = jax.random.uniform(key, (spec.num_agents, spec.action_size))
+    for vector, row, size in zip(simplex.vectors(numbers), numbers, spec.action_sizes, strict=True):
+        np.testing.assert_array_equal(vector, row[:size])
 
 
 @pytest.mark.parametrize("task", SCENARIOS)
