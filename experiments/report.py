@@ -53,7 +53,11 @@ def row(task: str, folder: Path) -> str:
 def curve(folder: Path) -> Curve:
     """Evaluation returns [evaluations, seeds], from the metrics files."""
     evaluations = [
-        [r for line in open(path) if "eval/episode_return" in (r := json.loads(line))]
+        [
+            r
+            for line in path.read_text().splitlines()
+            if "eval/episode_return" in (r := json.loads(line))
+        ]
         for path in sorted(folder.glob("metrics/*.jsonl"))
     ]
     steps = np.array([[r["env_steps"] for r in seed] for seed in evaluations]).mean(0)

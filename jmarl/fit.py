@@ -22,6 +22,7 @@ from jmarl.signals import Stop, Stopped
 from jmarl.sinks import Sink
 from jmarl.types import Environment
 
+UPDATES_PER_CHUNK = 1000  # at most, so that progress shows and Ctrl-C is heard
 RANDOM_EPISODES = 1024  # of the random policy that returns are compared with
 
 
@@ -42,16 +43,18 @@ class Schedule:
         return self.chunks * self.rollouts_per_chunk
 
 
-def schedule(rollouts: int, evaluations: int) -> Schedule:
+def schedule(rollouts: int, evaluations: int, longest: int = 200) -> Schedule:
     """At least `rollouts`, in equal chunks, evaluations evenly spaced.
 
-    Up to ten chunks lie between evaluations, as many as make it at most 1% too long; if no number
-    does, the one that comes nearest.
+    Ten chunks lie between evaluations, or more where a chunk would be longer than `longest`
+    rollouts, or fewer where that would train more than 1% longer than asked.
     """
     evaluations = min(evaluations, rollouts)
+    fewest = math.ceil(rollouts / (evaluations * longest))
+    most = max(fewest, min(10, rollouts // evaluations))
     options = [
         Schedule(math.ceil(rollouts / (evaluations * chunks)), chunks, evaluations)
-        for chunks in range(min(10, rollouts // evaluations), 0, -1)
+        for chunks in range(most, fewest - 1, -1)
     ]
     close = [option for option in options if option.rollouts <= 1.01 * rollouts]
     return (close or sorted(options, key=lambda option: option.rollouts))[0]
@@ -68,7 +71,8 @@ class Program:
         positions = run.num_envs * run.rollout_length
         # an episode takes one position more than steps
         rollouts = math.ceil(run.total_steps * (limit + 1) / limit / positions)
-        self.schedule = schedule(rollouts - plan.warmup_rollouts, run.evaluations)
+        longest = max(1, min(200, UPDATES_PER_CHUNK // plan.updates_per_rollout))
+        self.schedule = schedule(rollouts - plan.warmup_rollouts, run.evaluations, longest)
         self.shape = LoopConfig(
             num_envs=run.num_envs,
             rollout_length=run.rollout_length,

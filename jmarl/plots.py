@@ -1,6 +1,6 @@
 """Pictures of results; the only place that knows matplotlib."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,3 +59,49 @@ def seen_range(curves: Sequence[Curve], floor: float) -> tuple[float, float]:
     bottom, top = np.nanmin(reached), np.nanmax(reached)
     margin = 0.08 * (top - bottom) or 1.0
     return bottom - margin, top + margin
+
+
+@dataclass(frozen=True)
+class Rungs:
+    """Measurements of one algorithm with growing numbers of parallel environments."""
+
+    num_envs: Sequence[int]  # [rungs]
+    speeds: Mapping[str, np.ndarray]  # [rungs, 3] each: min, median, max environment steps a second
+    compile_seconds: Mapping[str, Sequence[float]]  # [rungs] each
+    peak_bytes: Sequence[float]  # [rungs]
+
+
+def throughput(path: Path, rungs: Rungs, title: str) -> None:
+    """Speeds, compile times and memory against the number of environments, saved to `path`."""
+    figure = Figure(figsize=(11, 3.8), layout="constrained")
+    panels = figure.subplots(1, 3, width_ratios=(1.6, 1, 1))
+    at = np.arange(len(rungs.num_envs))
+    for i, (label, speeds) in enumerate(rungs.speeds.items()):
+        low, middle, high = speeds.T
+        panels[0].errorbar(
+            at,
+            middle,
+            (middle - low, high - middle),
+            fmt="o-",
+            color=f"C{i}",
+            label=label,
+            capsize=3,
+        )
+    panels[0].set(yscale="log", title="environment steps per second")
+    panels[0].yaxis.set_major_formatter(EngFormatter(sep=""))
+    base = np.zeros(len(at))
+    for i, (label, seconds) in enumerate(rungs.compile_seconds.items(), 2):
+        panels[1].bar(at, seconds, 0.6, bottom=base, color=f"C{i}", label=label)
+        base = base + seconds
+    panels[1].set(title="compile seconds, cold cache")
+    panels[2].bar(at, np.array(rungs.peak_bytes) / 2**30, 0.6, color="0.5")
+    panels[2].set(title="peak memory, GiB")
+    for axes in panels:
+        axes.set_xticks(at, [f"{n:,}" for n in rungs.num_envs])
+        axes.set_xlabel("parallel environments")
+        axes.grid(axis="y", alpha=0.25)
+        axes.set_axisbelow(True)
+    for axes in panels[:2]:
+        axes.legend(loc="best", frameon=False)
+    figure.suptitle(title)
+    figure.savefig(path, dpi=150)

@@ -37,7 +37,9 @@ TINY: dict[str, Any] = {
 
 
 def lines(run: Path, seed: int) -> list[dict[str, Any]]:
-    return [json.loads(x) for x in (run / "metrics" / f"seed-{seed}.jsonl").read_text().splitlines()]
+    return [
+        json.loads(x) for x in (run / "metrics" / f"seed-{seed}.jsonl").read_text().splitlines()
+    ]
 
 
 def untimed(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -61,6 +63,11 @@ def test_a_schedule_is_even_and_hardly_longer_than_asked(rollouts: int, evaluati
     assert plan.evaluations == min(rollouts, evaluations)
     assert rollouts <= plan.rollouts <= max(1.01 * rollouts, rollouts + plan.evaluations - 1)
     assert plan.rollouts == plan.rollouts_per_chunk * plan.chunks_per_evaluation * plan.evaluations
+
+
+def test_no_chunk_is_longer_than_one_can_wait_for() -> None:
+    assert schedule(10**8, 2).rollouts_per_chunk <= 200
+    assert schedule(1000, 20, longest=3).rollouts_per_chunk <= 3
 
 
 def test_a_run_folder_holds_all_that_the_readme_says(trained: jmarl.Result) -> None:
@@ -87,7 +94,9 @@ def test_metrics_are_json_lines_per_seed_that_count_true_steps(trained: jmarl.Re
     assert len(set(gaps)) == 1 and gaps[0] > 0
     steps = [record["env_steps"] for record in first]
     assert steps == sorted(steps) and 1200 <= steps[-1] <= 1200 * 1.1
-    assert [r.get("train/critic_loss") for r in first] != [r.get("train/critic_loss") for r in second]
+    assert [r.get("train/critic_loss") for r in first] != [
+        r.get("train/critic_loss") for r in second
+    ]
     last = [record["eval/episode_return"] for record in (evaluated[-1], second[-1])]
     np.testing.assert_allclose(last, trained.returns[-1], rtol=1e-6)
 

@@ -42,9 +42,9 @@ from jmarl.types import (
 
 
 class Config(struct.PyTreeNode):
-    """Defaults are openai/maddpg's, learning from 64 parallel environments."""
+    """Defaults are openai/maddpg's but for slower, steadier actors and their greedy evaluation."""
 
-    actor_lr: float = knob(1e-2, low=0)  # Adam step size of the actors
+    actor_lr: float = knob(3e-3, low=0)  # Adam step size of the actors
     critic_lr: float = knob(1e-2, low=0)  # Adam step size of the critics
     gamma: float = knob(0.95, low=0, high=1)  # discount per step
     tau: float = knob(0.01, low=0, high=1)  # share of the online networks in each target update
@@ -365,7 +365,9 @@ def action_kinds(cfg: Config) -> tuple[ActionKind, ...]:
     return ("simplex", "discrete", "box") if cfg.estimator == "relaxed" else ("discrete", "box")
 
 
+OPENAI = Config(actor_lr=1e-2, eval_actions="sample")
 IQBAL = Config(
+    actor_lr=1e-2,
     warmup_steps=1024,
     estimator="straight_through",
     target_actions="greedy",
@@ -382,7 +384,7 @@ RECIPE = Recipe(
     summary="multi-agent DDPG with a centralised critic per agent (Lowe et al., 2017)",
     config=Config(),
     presets={
-        "openai": Preset(Config(eval_actions="sample"), ONE_ENV, "as openai/maddpg"),
+        "openai": Preset(OPENAI, ONE_ENV, "as openai/maddpg"),
         "iqbal": Preset(IQBAL, ONE_ENV, "as shariqiqbal2810/maddpg-pytorch"),
     },
     make=make,

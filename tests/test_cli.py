@@ -1,0 +1,178 @@
+"""The command line, as a newcomer uses and misuses it."""
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from jmarl.algorithms import ALL
+from jmarl.cli import main, pairs
+from jmarl.config import RunConfig, experiment, help_texts, hints
+from jmarl.fields import ConfigError
+
+QUICK = shlex.split("""--env toy/cue --num-envs 4 --rollout-length 5 --total-steps 400
+--evaluations 2 --eval-episodes 4 --buffer-size 100 --batch-size 8 --hidden-dim 8,8
+--warmup-steps 20""")
+
+WRONG = {  # the words after `jmarl`: what the one line must say
+    "trian maddpg": ("'trian'", "did you mean 'train'"),
+    "train madpg": ("'madpg'", "did you mean 'maddpg'"),
+    "train": (),
+    "train maddpg ddpg": ("one name", "'maddpg ddpg'"),
+    "train --env toy/cue": ("algorithm must be one of maddpg, ddpg",),
+    "train maddpg --num-env 3": ("'num-env'", "did you mean 'num-envs'"),
+    "train maddpg --lr 3": ("'lr'", "actor-lr", "critic-lr"),
+    "train maddpg --num-envs 0": ("num_envs", "at least 1", "got 0"),
+    "train maddpg --num-envs -4": ("num_envs", "at least 1", "got -4"),
+    "train maddpg --num-envs 2.5": ("num_envs", "a whole number", "'2.5'"),
+    "train maddpg --num-envs many": ("num_envs", "a whole number", "'many'"),
+    "train maddpg --total-steps 10": ("total_steps", "1,600", "got 10"),
+    "train maddpg --total-steps inf": ("total_steps", "a whole number", "'inf'"),
+    "train maddpg --total-steps 20000": ("total_steps", "above warmup_steps", "got 20,000"),
+    "train maddpg --seeds 0": ("seeds", "at least 1", "got 0"),
+    "train maddpg --gamma 1.5": ("gamma", "between 0 and 1", "got 1.5"),
+    "train maddpg --gamma nan": ("gamma", "'nan'"),
+    "train maddpg --estimator reinforce": ("estimator", "relaxed, straight_through", "'reinforce'"),
+    "train maddpg --local-critic perhaps": ("local_critic", "true or false", "'perhaps'"),
+    "train maddpg --hidden-dim 64,x": ("hidden_dim", "64,64", "'64,x'"),
+    "train maddpg --hidden-dim 64,0": ("hidden_dim", "at least 1", "(64, 0)"),
+    "train maddpg --preset paper": ("'paper'", "openai", "iqbal"),
+    "train maddpg --env mpe/simple_spred": ("'mpe/simple_spred'", "'mpe/simple_spread'"),
+    "train maddpg --env toy/cue --actions box": ("actions",),
+    "train maddpg --env.num_agent 4": ("'num_agent'", "'num_agents'"),
+    "train maddpg --env.episode_limit 0": ("episode_limit", "at least 1"),
+    "train maddpg --seed 1 --seed 2": ("seed must be given once",),
+    "train --resume nowhere": ("run must be", "'nowhere'"),
+    "train --resume nowhere --seeds 3": ("resume takes no settings", "seeds"),
+    "eval": ("run",),
+    "eval nowhere": ("run must be", "'nowhere'"),
+    "eval nowhere --episodes 0": ("episodes", "at least 1", "0"),
+    "envs mpe/simple_spred": ("'mpe/simple_spred'", "'mpe/simple_spread'"),
+    "envs --lots": ("--lots",),
+    "algos now": ("now",),
+}
+
+
+@pytest.mark.parametrize("words", [w for w, says in WRONG.items() if says])
+def test_wrong_use_is_one_line_and_exit_code_2(
+    words: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(words.split()) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    (line,) = captured.err.splitlines()
+    assert all(part in line for part in WRONG[words]), line
+    assert not list(tmp_path.iterdir()), "something was written"
+
+
+@pytest.mark.parametrize("make", ["file", "full", "locked"])
+def test_an_output_folder_that_cannot_be_used_is_refused(
+    make: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    if make == "file":
+        out.write_text("mine")
+    elif make == "full":
+        out.mkdir()
+        (out / "notes.txt").write_text("mine")
+    else:
+        out = Path("/proc/1/nothing")
+    before = sorted(tmp_path.rglob("*"))
+    assert main(["train", "maddpg", *QUICK, "--out", str(out)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("jmarl: out must be") and str(out) in line
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_train_then_eval_then_resume(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    words = ["train", "maddpg", *QUICK, "--seeds=2", "tau=0.02", "--out", str(run)]
+    assert main(words) == 0
+    out, err = capsys.readouterr()
+    assert "random policy 0." in out and "95% interval of 2 seeds" in out and str(run) in out
+    assert err.count("compilation cache") == 1 and "100%" in err
+    assert json.loads((run / "config.json").read_text())["config"]["tau"] == 0.02
+    assert main(["eval", str(run), "--episodes", "8"]) == 0
+    assert "episode_return" in capsys.readouterr().out
+    assert main(["train", "--resume", str(run), "--quiet"]) == 0
+    out, err = capsys.readouterr()
+    assert "random policy 0." in out and err == ""
+
+
+def test_listings_name_all_there_is(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["algos"]) == 0
+    listed = capsys.readouterr().out
+    assert all(name in listed for name in ALL)
+    assert main(["envs"]) == 0
+    assert "mpe/simple_spread" in capsys.readouterr().out
+    assert main(["envs", "MPE_simple_spread_v3"]) == 0
+    told = capsys.readouterr().out
+    assert re.search(r"team -26\.\d+ \+- ", told) and "--env.episode_limit 25" in told
+
+
+@pytest.mark.parametrize("algorithm", ALL)
+def test_every_setting_is_a_flag_with_help(
+    algorithm: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["train", algorithm, "--help"]) == 0
+    told = capsys.readouterr().out
+    for cls in (RunConfig, type(ALL[algorithm].config)):
+        assert help_texts(cls).keys() == hints(cls).keys(), "a field has no comment behind it"
+        assert all(f"--{name.replace('_', '-')} " in told for name in hints(cls))
+
+
+@pytest.mark.parametrize("words", [[], ["--help"], ["train"], ["train", "--help"], ["--version"]])
+def test_help_is_no_error(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(words) == 0
+    out, err = capsys.readouterr()
+    assert "jmarl" in out and not err
+
+
+def test_flags_in_every_spelling() -> None:
+    words = shlex.split("a --b 1 --c=2 d=3 --e --no-f --g -0.5 --h_i 2e6 --env.num_agents 3")
+    given, names = pairs(words)
+    assert names == ["a"]
+    assert given == {
+        **{"b": "1", "c": "2", "d": "3", "e": "true", "f": "false", "g": "-0.5"},
+        **{"h-i": "2e6", "env.num_agents": "3"},
+    }
+
+
+def test_settings_survive_json_and_presets_are_overridden() -> None:
+    for name, recipe in ALL.items():
+        for preset in ("", *recipe.presets):
+            plan = experiment(name, preset, {"episode_limit": 9}, {"total_steps": "2e6"})
+            again = type(plan).from_json(json.loads(json.dumps(plan.as_json())))
+            assert again == plan and plan.run.total_steps == 2_000_000
+    assert experiment("maddpg", "openai").run.num_envs == 1
+    assert experiment("maddpg", "openai", settings={"num_envs": 3}).run.num_envs == 3
+    with pytest.raises(ConfigError, match="no setting of maddpg is named 'gama'; did you mean"):
+        experiment("maddpg", settings={"gama": 1})
+
+
+def test_the_first_ctrl_c_leaves_a_run_that_can_be_resumed(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    words = " ".join([*QUICK, "--out", str(run)]).replace("steps 400", "steps 1e9").split()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "jmarl", "train", "maddpg", *words],
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONUNBUFFERED": "1"},
+    )
+    assert process.stderr is not None
+    for line in process.stderr:
+        if "eval" in line:  # training has begun
+            break
+    process.send_signal(2)
+    _, told = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert told.strip().splitlines()[-1] == (
+        f"jmarl: stopped by SIGINT; to go on: jmarl train --resume {run}"
+    )
+    assert any((run / "checkpoints").iterdir())
