@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from jax import Array
 
-import jmarl_envs
 from jmarl.types import Environment, EnvSpec, Key, Outcome, View
 from jmarl_envs import ContractError, TimeLimit, check
+from jmarl_envs.checker import shape_rules
 
 LIMIT = 3
 SPEC = EnvSpec(
@@ -112,128 +112,111 @@ def counts_traces() -> Callable[..., tuple[Any, Outcome]]:
     return lambda state, out, action: (state, out.replace(reward=out.reward + next(count)))
 
 
-@dataclass(frozen=True)
-class Case:
-    """An unsound environment and what its report must say."""
-
-    env: Environment[Any]
-    report: str
-
-
-def spec_case(report: str, **changes: Any) -> Case:
-    return Case(Steps(spec=replace(SPEC, **changes)), report)
-
-
-CASES = {
-    "names": spec_case("no name twice", agents=("a", "a")),
-    "counts": spec_case("spec.teams: expected one entry for each of 2 agents, found 1", teams=(0,)),
-    "sizes": spec_case("spec.obs_sizes: expected positive sizes", obs_sizes=(2, 0)),
-    "parts": spec_case("spec.action_parts: expected positive parts", action_parts=((3,), ())),
-    "limit": spec_case("spec.episode_limit: expected at least 1, found 0", episode_limit=0),
-    "kind": spec_case("spec.action_kind: expected one of", action_kind="continuous"),
-    "box": Case(
-        Steps(spec=replace(BOX, action_parts=((1, 2), (2,)))),
-        "expected one part in a box, found ((1, 2), (2,))",
-    ),
-    "team_names": spec_case("spec.teams: expected every index", team_names=("us", "them")),
-    "team_reward": spec_case("spec.team_reward: expected one of", team_reward="first"),
-    "features": spec_case("spec.agent_features: expected 2", agent_features=(2, 3)),
-    "entities": spec_case("expected at least 2 entities", num_entities=1, entity_size=1),
-    "reduction": spec_case("expected 'sum' or 'last' for 'won'", info=(("won", "max"),)),
-    "hash": spec_case("spec: expected something hashable", teams=[0, 0]),
-    "obs_type": Case(
+# What rules on shapes say of these environments.
+SHAPES: dict[str, tuple[Steps, str]] = {
+    "obs_type": (
         Steps(everywhere=view(obs=lambda v: v.obs.astype(jnp.int32))),
         "reset's view.obs: expected float32 [2, 2], found int32 [2, 2]",
     ),
-    "obs_shape": Case(
+    "obs_shape": (
         Steps(everywhere=view(obs=lambda v: v.obs[:, :1])),
         "step's view.obs: expected float32 [2, 2], found float32 [2, 1]",
     ),
-    "state": Case(
+    "state": (
         Steps(everywhere=view(state=lambda v: None)),
         "reset's view.state: expected float32 [1], found nothing",
     ),
-    "alive": Case(
+    "alive": (
         Steps(everywhere=view(alive=lambda v: v.alive * 1.0)),
         "view.alive: expected bool [2], found float32 [2]",
     ),
-    "reward": Case(
+    "reward": (
         Steps(after=outcome(reward=lambda out: out.reward.sum())),
         "step's reward: expected float32 [2], found float32 []",
     ),
-    "flag": Case(
+    "flag": (
         Steps(after=outcome(terminated=lambda out: out.terminated * 1)),
         "step's terminated: expected bool [], found int32 []",
     ),
-    "info": Case(
+    "info": (
         Steps(after=outcome(info=lambda out: {"won": out.reward})),
         "step's info: expected the spec's keys [], found ['won']",
     ),
-    "info_shape": Case(
+    "info_shape": (
         Steps(after=outcome(info=lambda out: {"won": out.reward})),
         "step's info['won']: expected a single number, found shape (2,)",
     ),
-    "state_type": Case(
+    "state_type": (
         Steps(after=lambda s, out, a: (s.astype(jnp.float32), out)),
         "state after a step: expected int32 [], found float32 []",
     ),
-    "weak_type": Case(
+    "weak_type": (
         Steps(opening=lambda time: jnp.asarray(0), after=firm),
         "state after a step: expected weak type (a Python number), found firm type",
     ),
-    "traces": Case(
+    "traces": (
         Steps(opening=lambda time: jnp.asarray(0), after=firm),
         "step: expected one trace for all steps, found 2",
     ),
-    "padding": Case(
+}
+
+# What a whole check says of these.
+EPISODES: dict[str, tuple[Environment[Any], str]] = {
+    "padding": (
         Steps(everywhere=view(obs=lambda v: v.obs + 1)),
         "view.obs: expected zeros in the padding, found some (position 0, episode 0, agent 1)",
     ),
-    "padded_choice": Case(
+    "padded_choice": (
         Steps(everywhere=view(available=lambda v: v.available | True)),
         "view.available: expected no padded action, found some (position 0, episode 0, agent 1)",
     ),
-    "stuck": Case(
+    "stuck": (
         Steps(everywhere=view(available=lambda v: v.available & (v.obs[0, 0] < 2))),
         "expected a choice for each living agent, found none (position 2, episode 0, agent 0)",
     ),
-    "finite": Case(
+    "finite": (
         Steps(after=wild_at_the_extreme),
         "reward: expected finite numbers, found NaN or infinity (position 1, ",
     ),
-    "early": Case(
+    "early": (
         Steps(after=outcome(truncated=lambda out: out.view.obs[0, 0] >= 2)),
         "truncated: expected at step 3 alone, found true (position 1, episode 0)",
     ),
-    "late": Case(Steps(after=never_cut), "truncated: expected true at step 3, found false"),
-    "both": Case(
+    "late": (Steps(after=never_cut), "truncated: expected true at step 3, found false"),
+    "both": (
         Steps(after=outcome(terminated=lambda out: out.truncated)),
         "terminated and truncated: expected one of them, found both (position 2, episode 0)",
     ),
-    "self_reset": Case(Steps(after=fresh_at_the_end), "an environment never resets itself"),
-    "inner_reset": Case(TimeLimit(Steps(after=fresh_at_the_end)), "state.inner: expected the"),
-    "keys": Case(Steps(after=impure()), "expected the same episode from the same keys"),
-    "batch": Case(Steps(after=counts_traces()), "expected the same under vmap as alone"),
-    "padded_action": Case(
+    "self_reset": (Steps(after=fresh_at_the_end), "an environment never resets itself"),
+    "inner_reset": (TimeLimit(Steps(after=fresh_at_the_end)), "state.inner: expected the"),
+    "keys": (Steps(after=impure()), "expected the same episode from the same keys"),
+    "batch": (Steps(after=counts_traces()), "expected the same under vmap as alone"),
+    "padded_action": (
         Steps(spec=BOX, after=lambda s, out, a: (s, out.replace(reward=a.sum(-1)))),
         "outcome.reward: expected padded action entries to change nothing",
     ),
-    "shared": Case(
+    "shared": (
         Steps(spec=replace(SPEC, team_reward="shared")),
         "reward: expected one reward for all of a team, found several",
     ),
-    "crash": Case(
+    "crash": (
         Steps(after=lambda s, out, a: (s, out.replace(reward=a[5:] + a))),
         "reset or step fails: TypeError",
     ),
 }
 
 
-@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
-def test_a_breach_is_reported(case: Case) -> None:
+@pytest.mark.parametrize(("env", "report"), SHAPES.values(), ids=SHAPES)
+def test_a_wrong_shape_or_type_is_reported(env: Steps, report: str) -> None:
+    traced = shape_rules.trace(env)
+    assert report in "\n".join(finding for rule in shape_rules.RULES for finding in rule(traced))
+
+
+@pytest.mark.parametrize(("env", "report"), EPISODES.values(), ids=EPISODES)
+def test_wrong_behaviour_is_reported(env: Environment[Any], report: str) -> None:
     with pytest.raises(ContractError) as raised:
-        check(case.env, episodes=2)
-    assert case.report in str(raised.value)
+        check(env, episodes=2)
+    assert report in str(raised.value)
 
 
 def test_the_environment_bent_above_is_sound() -> None:
@@ -263,27 +246,3 @@ def test_a_spec_of_another_kind_is_reported() -> None:
 
     with pytest.raises(ContractError, match=r"expected an EnvSpec, found \{\}"):
         check(Other())
-
-
-# other sizes of simple_facmac, whose numbers test_envs_mpe.py compares
-NAMES = [name for name in jmarl_envs.names() if not name.startswith("mpe/simple_facmac_")]
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_every_registered_environment_keeps_the_contract(name: str) -> None:
-    check(jmarl_envs.make(name))
-
-
-@pytest.mark.parametrize(
-    ("name", "options"),
-    [
-        ("mpe/simple_speaker_listener", {"actions": "box"}),
-        ("mpe/simple_spread", {"local_ratio": 0.0}),
-        ("toy/parts", {"actions": "simplex"}),
-        ("toy/echo", {"entities": False, "truncated": True}),
-        ("toy/cue", {"horizon": 3}),
-        ("toy/clock", {"terminates": True}),
-    ],
-)
-def test_options_keep_the_contract(name: str, options: dict[str, Any]) -> None:
-    check(jmarl_envs.make(name, **options), episodes=3)
