@@ -89,7 +89,7 @@ def train(
     anything is written. `compile_cache`: where compiled programs are kept, or "off".
     """
     cache = keep_compiled(compile_cache)
-    name = env if isinstance(env, str) else env.spec.name
+    name = own_name(env) if isinstance(env, str) else env.spec.name
     plan = experiment(algorithm, preset, env_options, {**settings, "env": name})
     made = env_of(plan) if isinstance(env, str) else env
     program = Program(made, plan)
@@ -160,6 +160,14 @@ def draw(result: Result, folder: Folder) -> None:
         result.random_return,
         title=plan.run.env,
     )
+
+
+def own_name(name: str) -> str:
+    """jmarl's name of an environment that a library's own id stands for; others as they are."""
+    aliases = {
+        alias: name for name, entry in jmarl_envs.listings().items() for alias in entry.aliases
+    }
+    return aliases.get(name, name)
 
 
 def env_of(plan: Experiment) -> Environment[Any]:

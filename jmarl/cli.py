@@ -284,14 +284,12 @@ def envs(words: list[str]) -> int:
     parser.add_argument("env", nargs="?", help="tell all of this one")
     args = parser.parse_args(words)
     import jmarl_envs
+    from jmarl.api import own_name
     from jmarl.config import find
 
     listings = jmarl_envs.listings()
     if args.env:
-        aliases: dict[str, str] = {
-            alias: name for name, entry in listings.items() for alias in entry.aliases
-        }
-        name = aliases.get(args.env, str(args.env))
+        name = own_name(str(args.env))
         describe(find(name, listings, "environment"))
         return 0
     table = Table("environment", "agents", "obs", "actions", "kinds", "limit", "random return")

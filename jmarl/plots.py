@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import EngFormatter
+from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 
 from jmarl.statistics import interval
 
@@ -71,7 +71,7 @@ class Rungs:
     peak_bytes: Sequence[float]  # [rungs]
 
 
-def throughput(path: Path, rungs: Rungs, title: str) -> None:
+def throughput(path: Path, rungs: Rungs, title: str, compiling: str) -> None:
     """Speeds, compile times and memory against the number of environments, saved to `path`."""
     figure = Figure(figsize=(11, 3.8), layout="constrained")
     panels = figure.subplots(1, 3, width_ratios=(1.6, 1, 1))
@@ -88,12 +88,14 @@ def throughput(path: Path, rungs: Rungs, title: str) -> None:
             capsize=3,
         )
     panels[0].set(yscale="log", title="environment steps per second")
+    panels[0].yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     panels[0].yaxis.set_major_formatter(EngFormatter(sep=""))
+    panels[0].yaxis.set_minor_formatter(NullFormatter())
     base = np.zeros(len(at))
     for i, (label, seconds) in enumerate(rungs.compile_seconds.items(), 2):
         panels[1].bar(at, seconds, 0.6, bottom=base, color=f"C{i}", label=label)
         base = base + seconds
-    panels[1].set(title="compile seconds, cold cache")
+    panels[1].set(title=compiling, ylim=(0, 1.3 * max(base)))  # with room for the legend
     panels[2].bar(at, np.array(rungs.peak_bytes) / 2**30, 0.6, color="0.5")
     panels[2].set(title="peak memory, GiB")
     for axes in panels:

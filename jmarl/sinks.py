@@ -69,20 +69,21 @@ class Watch:
         )
         self.bar = Progress(*columns, console=self.console, disable=not self.live)
         self.task = self.bar.add_task("compiling", total=total_steps, completed=done, state="")
-        self.trained, self.evaluated, self.began = "", "", time.monotonic()
+        self.trained = self.evaluated = self.rate = ""
+        self.began = time.monotonic()
         self.bar.start()
 
     def write(self, records: Records) -> None:
         steps = min(record["env_steps"] for record in records)
-        speed = records[0].get("steps_per_second")
+        if "steps_per_second" in records[0]:
+            self.rate = f"{records[0]['steps_per_second']:,.0f} steps/s"
         if "eval/episode_return" in records[0]:
             self.evaluated = f"eval {average(records, 'eval/episode_return'):.2f}"
             if not self.live:
                 self.line(steps)
         if "train/episode_return" in records[0]:
             self.trained = f"return {average(records, 'train/episode_return'):.2f}"
-        rate = f"{speed:,.0f} steps/s" if speed else ""
-        state = ", ".join(filter(None, (self.trained, self.evaluated, rate)))
+        state = ", ".join(filter(None, (self.trained, self.evaluated, self.rate)))
         self.bar.update(
             self.task, description="training", completed=min(steps, self.total), state=state
         )

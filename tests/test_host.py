@@ -13,6 +13,7 @@ import pytest
 import jmarl
 import jmarl_envs
 from jmarl import checkpoint
+from jmarl.api import env_of, own_name
 from jmarl.config import experiment
 from jmarl.fit import Fit, Program, schedule
 from jmarl.folder import open_folder
@@ -175,6 +176,22 @@ def test_evaluation_repeats_and_names_the_random_policy(trained: jmarl.Result) -
     assert first.keys() == again.keys() == floor.keys()
     np.testing.assert_array_equal(first["episode_return"], again["episode_return"])
     assert first["episode_return"].shape == (2,)
+
+
+@pytest.mark.parametrize(
+    ("settings", "kind"),
+    [
+        ({}, "simplex"),
+        ({"estimator": "straight_through"}, "discrete"),
+        ({"actions": "box"}, "box"),
+    ],
+)
+def test_the_environment_takes_the_actions_that_suit_the_algorithm(
+    settings: dict[str, str], kind: str
+) -> None:
+    name = own_name("MPE_simple_spread_v3")
+    plan = experiment("maddpg", settings={"env": name, **settings})
+    assert name == "mpe/simple_spread" and env_of(plan).spec.action_kind == kind
 
 
 def test_a_second_chunk_does_not_compile(trained: jmarl.Result) -> None:
