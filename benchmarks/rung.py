@@ -1,0 +1,235 @@
+"""One rung of the ladder in a process of its own, whose memory and compiling are then its own too.
+
+    python benchmarks/rung.py ORDER
+
+ORDER is an `Order` as JSON. Events come as lines of JSON on stdout: {"about": versions},
+{"phase": name} as each of PHASES but the first begins, and at the end {"done": measurements} or
+{"failed": reason}.
+"""
+
+import json
+import math
+import os
+import platform
+import re
+import resource
+import statistics
+import sys
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from jmarl.api import env_of
+from jmarl.config import experiment
+from jmarl.exploration import uniform_policy
+from jmarl.fit import Program
+from jmarl.rollout import Actors, open_actors, rollout
+from jmarl.types import Key
+from jmarl.versions import keep_compiled, versions
+
+PHASES: tuple[str, ...] = (
+    "starting",
+    "compiling start",
+    "warming up",
+    "compiling chunk",
+    "training",
+    "environment alone",
+)
+REPEATS = 3
+LONG = 5  # one call that takes so many times the time asked for is the only repeat
+UPDATES_PER_CALL = 16  # at least: then what the host does between two calls does not count
+
+
+@dataclass(frozen=True)
+class Order:
+    """What to measure, and for how long."""
+
+    algorithm: str
+    env: str
+    num_envs: int
+    seconds: float  # of each repeat
+    settings: dict[str, Any]
+    compile_cache: str = "off"  # every compile is then a cold one
+
+
+@dataclass(frozen=True)
+class Repeat:
+    """Something that was timed, and what happened meanwhile."""
+
+    seconds: float
+    env_steps: int
+    calls: int
+
+
+Call = Callable[[int], int]  # so many calls in a row, finished; returns their environment steps
+
+
+def program_of(order: Order) -> Program:
+    """What `jmarl train` would compile, in shorter chunks; ConfigError where that would refuse."""
+    settings = {**order.settings, "env": order.env, "num_envs": order.num_envs}
+    plan = experiment(order.algorithm, settings=settings)
+    run, recipe = plan.run, plan.recipe
+    warmup = recipe.plan(plan.config, run.num_envs, run.rollout_length).warmup_rollouts
+    # speed does not depend on the length of training, which only must hold the warm-up and more
+    least = (warmup + 1) * run.num_envs * run.rollout_length
+    plan = replace(plan, run=replace(run, total_steps=max(run.total_steps, least)))
+    program = Program(env_of(plan), plan)
+    rollouts = math.ceil(UPDATES_PER_CALL / program.shape.updates_per_rollout)
+    program.shape = replace(program.shape, rollouts_per_chunk=rollouts)
+    return program
+
+
+def training(program: Program, tell: Callable[..., None]) -> Call:
+    """Chunk after chunk, from a memory that is warmed up."""
+    tell(phase="compiling start")
+    start = program.start
+    tell(phase="warming up")
+    state, _ = jax.block_until_ready(start(program.keys[0]))
+    tell(phase="compiling chunk")
+    chunk, rollouts = program.chunk, program.shape.warmup_rollouts
+
+    def call(times: int) -> int:
+        nonlocal state, rollouts
+        steps = []
+        for _ in range(times):
+            state, (_, score) = chunk(state, jnp.int32(rollouts))
+            rollouts += program.shape.rollouts_per_chunk
+            steps.append(score.env_steps)
+        jax.block_until_ready(state)
+        return sum(int(x.sum()) for x in jax.device_get(steps))
+
+    return call
+
+
+def environment_alone(program: Program) -> tuple[Call, float]:
+    """The uniform policy in as many environments, learning nothing; and the compile seconds."""
+    env, run = program.env, program.experiment.run
+    policy = uniform_policy(env.spec)
+
+    def play(actors: Actors, key: Key, times: Array) -> tuple[Actors, Array]:
+        def one(i: Array, carry: tuple[Actors, Array]) -> tuple[Actors, Array]:
+            actors, (steps, _) = rollout(
+                env, policy, carry[0], jax.random.fold_in(key, i), run.rollout_length
+            )
+            return actors, carry[1] + steps.valid.sum()
+
+        # the actors come out, so that no observation or reward is optimised away
+        return jax.lax.fori_loop(0, times, one, (actors, jnp.int32(0)))
+
+    key = jax.random.key(run.seed)
+    actors = jax.jit(lambda key: open_actors(env, policy, run.num_envs, key))(key)
+    began = time.monotonic()
+    compiled = jax.jit(play).lower(actors, key, jnp.int32(1)).compile()
+    compile_seconds = time.monotonic() - began
+    call = lambda times: int(jax.block_until_ready(compiled(actors, key, jnp.int32(times)))[1])
+    return call, compile_seconds
+
+
+def timed(call: Call, times: int) -> Repeat:
+    began = time.perf_counter()
+    env_steps = call(times)
+    return Repeat(time.perf_counter() - began, env_steps, times)
+
+
+def measure(call: Call, seconds: float) -> list[Repeat]:
+    """REPEATS of about `seconds` each, after a warm-up; only one where a single call is long."""
+    tried = timed(call, 1)
+    while tried.seconds < seconds / 4:  # too short to tell how many calls take as long as asked
+        factor = min(10, seconds / tried.seconds)
+        tried = timed(call, math.ceil(tried.calls * factor))
+    if tried.seconds > LONG * seconds:
+        return [tried]
+    times = max(1, round(tried.calls * seconds / tried.seconds))
+    return [timed(call, times) for _ in range(REPEATS)]
+
+
+def spread(values: Sequence[float]) -> dict[str, float]:
+    return {"min": min(values), "median": statistics.median(values), "max": max(values)}
+
+
+def peak_memory() -> tuple[int, str]:
+    """Bytes, and of what: of the device where it counts them, else of this process."""
+    stats = jax.devices()[0].memory_stats()
+    if stats and "peak_bytes_in_use" in stats:
+        return stats["peak_bytes_in_use"], "device"
+    status = Path("/proc/self/status")
+    found = re.search(r"VmHWM:\s*(\d+) kB", status.read_text()) if status.exists() else None
+    if found:  # ru_maxrss of Linux may be that of the parent, if it was larger before exec
+        return int(found[1]) * 1024, "process"
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit, "process"
+
+
+def measurements(order: Order, tell: Callable[..., None]) -> dict[str, Any]:
+    """All that is told of a rung."""
+    program = program_of(order)
+    call = training(program, tell)
+    tell(phase="training")
+    learned = measure(call, order.seconds)
+    memory, memory_of = peak_memory()
+    del call  # and with it the replay buffer
+    tell(phase="environment alone")
+    alone, alone_compile = environment_alone(program)
+    played = measure(alone, order.seconds)
+
+    shape = program.shape
+    per_call = shape.rollouts_per_chunk * shape.updates_per_rollout
+    updates = [repeat.calls * per_call for repeat in learned]
+    steps = sum(repeat.env_steps for repeat in learned)
+    return {
+        "num_envs": order.num_envs,
+        "training": {
+            "env_steps_per_second": spread([r.env_steps / r.seconds for r in learned]),
+            "gradient_steps_per_second": spread(
+                [u / r.seconds for u, r in zip(updates, learned, strict=True)]
+            ),
+            "gradient_steps_per_env_step": sum(updates) / steps,
+            "repeats": [
+                {**asdict(r), "gradient_steps": u} for u, r in zip(updates, learned, strict=True)
+            ],
+        },
+        "environment_alone": {
+            "env_steps_per_second": spread([r.env_steps / r.seconds for r in played]),
+            "repeats": [asdict(r) for r in played],
+        },
+        "compile_seconds": {**program.compile_seconds, "environment_alone": alone_compile},
+        "peak_memory_bytes": memory,
+        "peak_memory_of": memory_of,
+        "shape": asdict(shape),
+        "settings": program.experiment.as_json(),
+    }
+
+
+def about() -> dict[str, Any]:
+    """The versions that every run folder has, and the processor's name."""
+    info = Path("/proc/cpuinfo")
+    name = re.search(r"model name\s*: (.*)", info.read_text()) if info.exists() else None
+    return {**versions(), "cpu": name[1] if name else platform.processor()}
+
+
+def main() -> int:
+    events = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)  # what a library prints is no event
+    tell = lambda **event: print(json.dumps(event), file=events)
+    try:
+        order = Order(**json.loads(sys.argv[1]))
+        keep_compiled(order.compile_cache)
+        tell(about=about())
+        tell(done=measurements(order, tell))
+    except Exception as error:  # whatever it is, the other rungs go on
+        traceback.print_exc()
+        reason = str(error).strip().partition("\n")[0]
+        tell(failed=f"{type(error).__name__}: {reason}"[:300])
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
