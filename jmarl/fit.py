@@ -147,6 +147,8 @@ def refuse_impossible(env: Environment[Any], experiment: Experiment, warmup_roll
     if kind not in kinds:
         raise ConfigError(f"actions of {recipe.name} must be {' or '.join(kinds)}, got {kind}")
     positions = run.num_envs * run.rollout_length
+    if positions >= 2**31:
+        raise ConfigError(f"num_envs x rollout_length must be below 2**31, got {positions:,}")
     if run.total_steps < positions:
         raise ConfigError(
             f"total_steps must be at least one rollout, num_envs x rollout_length = {positions:,}, "

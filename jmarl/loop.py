@@ -83,9 +83,11 @@ class Loop:
 
     def clock(self, iteration: Any) -> Clock:
         learned = jnp.maximum(iteration - self.cfg.warmup_rollouts, 0)
-        positions = self.cfg.num_envs * self.cfg.rollout_length
+        positions = float(self.cfg.num_envs * self.cfg.rollout_length)
         return Clock(
-            jnp.asarray(iteration), iteration * positions, learned * self.cfg.updates_per_rollout
+            iteration=jnp.asarray(iteration),
+            env_steps=jnp.asarray(iteration, jnp.float32) * positions,
+            updates=learned * self.cfg.updates_per_rollout,
         )
 
     def example(self, learner: Any, actors: Actors) -> Transition:

@@ -93,7 +93,7 @@ def replay(
         if whole_rollouts:
             first = jax.random.randint(when_key, (batch_size,), 0, stored) * rollout_length
         else:  # ages count back from the newest position, whose successor is not stored yet
-            newest = clock.iteration * rollout_length - 1
+            newest = clock.iteration % rollouts * rollout_length - 1
             age = jax.random.randint(when_key, (batch_size,), length, stored * rollout_length)
             first = (newest - age) % slots
         env = jax.random.randint(where_key, (batch_size,), 0, ring.steps.valid.shape[1])

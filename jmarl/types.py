@@ -89,7 +89,7 @@ class Clock(struct.PyTreeNode):
     """Where training stands. Made by the loop from its scan index: no seed axis under vmap."""
 
     iteration: Array  # rollouts finished before this one
-    env_steps: Array  # their positions, over all environments; resets take a position too
+    env_steps: Array  # their positions over all environments, float: 32 bits would not count them
     updates: Array  # gradient updates done before this one
 
 

@@ -10,13 +10,15 @@ from typing import Any
 
 import jax
 
-PACKAGES = ("jmarl", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "jaxmarl", "jumanji")
+from jmarl import __version__
+
+PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "jaxmarl", "jumanji")
 
 
 def versions() -> dict[str, Any]:
     """Of the packages that results depend on, the interpreter, the commit and the device."""
     return {
-        "packages": {name: installed(name) for name in PACKAGES},
+        "packages": {"jmarl": __version__, **{name: installed(name) for name in PACKAGES}},
         "python": platform.python_version(),
         "git": git_commit(Path(__file__).parent),
         "platform": platform.platform(),

@@ -29,6 +29,7 @@ WRONG = {  # the words after `jmarl`: what the one line must say
     "train maddpg --lr 3": ("'lr'", "actor-lr", "critic-lr"),
     "train maddpg --num-envs 0": ("num_envs", "at least 1", "got 0"),
     "train maddpg --num-envs -4": ("num_envs", "at least 1", "got -4"),
+    "train maddpg --num-envs 1e9": ("num_envs x rollout_length must be below 2**31",),
     "train maddpg --num-envs 2.5": ("num_envs", "a whole number", "'2.5'"),
     "train maddpg --num-envs many": ("num_envs", "a whole number", "'many'"),
     "train maddpg --total-steps 10": ("total_steps", "1,600", "got 10"),
