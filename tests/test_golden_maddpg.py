@@ -11,7 +11,8 @@ from golden import Golden
 from jax import Array
 
 from jmarl.algorithms import maddpg
-from jmarl.algorithms.maddpg import Batch, Learner, Maddpg, Nets
+from jmarl.algorithms.batch import Batch
+from jmarl.algorithms.maddpg import Learner, Maddpg, Nets
 from jmarl.networks.mlp import Moments
 from jmarl.optim import polyak
 from jmarl.types import EnvSpec, View

@@ -11,7 +11,8 @@ from jax import Array
 from probes import Steady, Zoo, assert_same, jit, pick, spec_of
 
 from jmarl.algorithms import maddpg
-from jmarl.algorithms.maddpg import Batch, Config, Learner, Maddpg, fold
+from jmarl.algorithms.batch import Batch, fold
+from jmarl.algorithms.maddpg import Config, Learner, Maddpg
 from jmarl.algorithms.recipe import off_policy_plan
 from jmarl.loop import Loop, LoopConfig
 from jmarl.optim import polyak

@@ -19,6 +19,7 @@ from flax import struct
 from jax import Array
 
 from jmarl import actions, targets
+from jmarl.algorithms.batch import Batch, fold, mean
 from jmarl.algorithms.recipe import Preset, Recipe, off_policy_plan
 from jmarl.exploration import ornstein_uhlenbeck
 from jmarl.fields import knob, static
@@ -87,17 +88,6 @@ class Learner(struct.PyTreeNode):
     target: Nets
     opt: Nets
     seen: Moments  # [A, O] running moments of observations; acting normalises with them
-
-
-class Batch(struct.PyTreeNode):
-    """N transitions, time and environments folded together."""
-
-    view: View  # [N, ...]
-    next_view: View
-    action: Array  # [N, A, W] vectors
-    reward: Array  # [N, A]
-    terminated: Array  # [N]
-    weight: Array  # [N] 1 where a step was taken, else 0
 
 
 @dataclass(frozen=True)
@@ -318,23 +308,6 @@ class Maddpg:
         size, width = len(batch.weight), self.head.width
         target = self.head.noise(target_key, (size, self.spec.num_agents, width))
         return target, self.head.noise(own_key, (size, width))
-
-
-def mean(x: Array, weight: Array) -> Array:
-    return (x * weight).sum() / jnp.maximum(weight.sum(), 1)
-
-
-def fold(spec: EnvSpec, batch: Transition) -> Batch:
-    """[T, B] and the views around to N = T B transitions."""
-    flat = lambda tree: jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), tree)
-    return Batch(
-        view=flat(jax.tree.map(lambda x: x[:-1], batch.view)),
-        next_view=flat(jax.tree.map(lambda x: x[1:], batch.view)),
-        action=actions.encode(spec, flat(batch.action)),
-        reward=flat(batch.reward),
-        terminated=flat(batch.terminated),
-        weight=flat(batch.valid).astype(batch.reward.dtype),
-    )
 
 
 def make(spec: EnvSpec, cfg: Config) -> Maddpg:

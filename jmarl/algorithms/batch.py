@@ -1,0 +1,38 @@
+"""Batches of single transitions, as feed-forward off-policy critics read them."""
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+from jax import Array
+
+from jmarl import actions
+from jmarl.types import EnvSpec, Transition, View
+
+
+class Batch(struct.PyTreeNode):
+    """N transitions, time and environments folded together."""
+
+    view: View  # [N, ...]
+    next_view: View
+    action: Array  # [N, A, W] vectors
+    reward: Array  # [N, A]
+    terminated: Array  # [N]
+    weight: Array  # [N] 1 where a step was taken, else 0
+
+
+def mean(x: Array, weight: Array) -> Array:
+    """Of x [N] under weights [N]."""
+    return (x * weight).sum() / jnp.maximum(weight.sum(), 1)
+
+
+def fold(spec: EnvSpec, batch: Transition) -> Batch:
+    """[T, B] and the views around to N = T B transitions."""
+    flat = lambda tree: jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), tree)
+    return Batch(
+        view=flat(jax.tree.map(lambda x: x[:-1], batch.view)),
+        next_view=flat(jax.tree.map(lambda x: x[1:], batch.view)),
+        action=actions.encode(spec, flat(batch.action)),
+        reward=flat(batch.reward),
+        terminated=flat(batch.terminated),
+        weight=flat(batch.valid).astype(batch.reward.dtype),
+    )
