@@ -13,7 +13,7 @@ import numpy as np
 from jax import Array
 
 from jmarl import checkpoint
-from jmarl.config import Experiment, RunConfig
+from jmarl.config import Experiment
 from jmarl.exploration import uniform_policy
 from jmarl.fields import ConfigError
 from jmarl.folder import Folder
@@ -66,16 +66,18 @@ class Program:
     def __init__(self, env: Environment[Any], experiment: Experiment) -> None:
         self.env, self.experiment = env, experiment
         run, limit = experiment.run, env.spec.episode_limit
-        plan = experiment.recipe.plan(experiment.config, run.num_envs, run.rollout_length)
-        refuse_impossible(env, experiment, plan.warmup_rollouts)
-        positions = run.num_envs * run.rollout_length
+        # rollouts that open with fresh episodes hold a whole one and its last view
+        length = limit + 1 if experiment.recipe.episodic else run.rollout_length
+        plan = experiment.recipe.plan(experiment.config, run.num_envs, length)
+        positions = run.num_envs * length
+        refuse_impossible(env, experiment, positions, plan.warmup_rollouts)
         # an episode takes one position more than steps
         rollouts = math.ceil(run.total_steps * (limit + 1) / limit / positions)
         longest = max(1, min(200, UPDATES_PER_CHUNK // plan.updates_per_rollout))
         self.schedule = schedule(rollouts - plan.warmup_rollouts, run.evaluations, longest)
         self.shape = LoopConfig(
             num_envs=run.num_envs,
-            rollout_length=run.rollout_length,
+            rollout_length=length,
             updates_per_rollout=plan.updates_per_rollout,
             warmup_rollouts=plan.warmup_rollouts,
             rollouts_per_chunk=self.schedule.rollouts_per_chunk,
@@ -87,8 +89,8 @@ class Program:
 
     def loop(self, config: Any) -> Loop:
         """Built inside traced functions, so that numbers in `config` may be traced."""
-        recipe, run = self.experiment.recipe, self.experiment.run
-        memory = recipe.memory(self.env.spec, config, run.num_envs, run.rollout_length)
+        recipe, shape = self.experiment.recipe, self.shape
+        memory = recipe.memory(self.env.spec, config, shape.num_envs, shape.rollout_length)
         return Loop(self.env, recipe.make(self.env.spec, config), memory, self.shape)
 
     @cached_property
@@ -140,13 +142,14 @@ class Program:
         return {name: float(x) for name, x in play(jax.random.key(2**31 - 1)).items()}
 
 
-def refuse_impossible(env: Environment[Any], experiment: Experiment, warmup_rollouts: int) -> None:
+def refuse_impossible(
+    env: Environment[Any], experiment: Experiment, positions: int, warmup_rollouts: int
+) -> None:
     """ConfigError for settings that are sound alone but not together."""
     run, recipe = experiment.run, experiment.recipe
     kinds, kind = recipe.action_kinds(experiment.config), env.spec.action_kind
     if kind not in kinds:
         raise ConfigError(f"actions of {recipe.name} must be {' or '.join(kinds)}, got {kind}")
-    positions = run.num_envs * run.rollout_length
     if positions >= 2**31:
         raise ConfigError(f"num_envs x rollout_length must be below 2**31, got {positions:,}")
     if run.total_steps < positions:
@@ -294,5 +297,5 @@ def episode_means(score: Any) -> dict[str, Any]:
 
 def replay_ratio(program: Program) -> float:
     """Gradient steps per environment step."""
-    run: RunConfig = program.experiment.run
-    return program.shape.updates_per_rollout / (run.num_envs * run.rollout_length)
+    shape = program.shape
+    return shape.updates_per_rollout / (shape.num_envs * shape.rollout_length)
