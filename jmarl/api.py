@@ -15,7 +15,7 @@ from jmarl import checkpoint
 from jmarl import folder as folders
 from jmarl.config import Experiment, experiment
 from jmarl.fields import ConfigError
-from jmarl.fit import Fit, Program, replay_ratio
+from jmarl.fit import Fit, Program
 from jmarl.folder import Folder
 from jmarl.signals import Stop
 from jmarl.sinks import JsonLines, Sink, Watch
@@ -140,7 +140,7 @@ def finish(fit: Fit, heading: str, sinks: Sequence[Sink]) -> Result:
         random_return=random_scores["episode_return"],
         seconds=fit.seconds,
         compile_seconds=program.compile_seconds,
-        updates_per_env_step=replay_ratio(program),
+        updates_per_env_step=fit.replay_ratio,
         scores={k: v for k, v in fit.evaluations[-1].items() if k != "env_steps"},
     )
     if folder is not None:

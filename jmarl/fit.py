@@ -240,6 +240,14 @@ class Fit:
         shape = self.program.shape
         return (self.iteration - shape.warmup_rollouts) * shape.updates_per_rollout
 
+    @property
+    def replay_ratio(self) -> float:
+        """Gradient steps per environment step since learning began."""
+        warm, now = (
+            np.mean(entry["env_steps"]) for entry in (self.evaluations[0], self.evaluations[-1])
+        )
+        return float(self.updates / (now - warm))
+
     def emit(self, metrics: dict[str, Any]) -> None:
         """One record for each seed, to every sink; a metric that no episode told of is left out."""
         records = [
@@ -293,9 +301,3 @@ def episode_means(score: Any) -> dict[str, Any]:
         "train/episode_length": mean(np.asarray(score.length)),
         **{f"train/{name}": mean(np.asarray(x)) for name, x in score.info.items()},
     }
-
-
-def replay_ratio(program: Program) -> float:
-    """Gradient steps per environment step."""
-    shape = program.shape
-    return shape.updates_per_rollout / (shape.num_envs * shape.rollout_length)
