@@ -91,6 +91,13 @@ def test_the_clock_tells_where_training_stands() -> None:
     assert 0 < warm.env_steps <= WARM * B * T
 
 
+def test_long_runs_count_beyond_32_bits() -> None:
+    """Ten thousand rollouts of 128 steps in 4096 environments are 5.2 billion positions."""
+    clock = loop_of(num_envs=4096, rollout_length=128).clock(jnp.int32(10_000))
+    assert clock.env_steps == 5_242_880_000.0
+    assert clock.updates == (10_000 - WARM) * UPDATES
+
+
 def test_every_rollout_and_update_has_a_key_of_its_own() -> None:
     loop = loop_of()
     run, _ = jit(loop.start)(jax.random.key(0))

@@ -150,6 +150,18 @@ def test_where_is_independent_of_when() -> None:
     assert chisquare(table.ravel(), expected.ravel(), ddof=11 + 3 - 2).pvalue > 1e-3
 
 
+@pytest.mark.parametrize("whole", [False, True])
+def test_long_runs_do_not_overflow(whole: bool) -> None:
+    """Positions would count past 32 bits where iterations do not: rounds of the ring later, the
+    same ring gives the same batch, and takes the next rollout at the same place."""
+    memory = replay(T, ROLLOUTS, 50, whole_rollouts=whole)
+    ring, late = filled(memory, 4), clock(4 + ROLLOUTS * 700_000_000)
+    sample = lambda clock: memory.sample(ring, jax.random.key(0), clock)
+    assert_same(sample(late), sample(clock(4)))
+    rollout = STREAM.rollout(4)
+    assert_same(memory.add(ring, rollout, late), memory.add(ring, rollout, clock(4)))
+
+
 def test_latest_is_the_last_rollout() -> None:
     memory = latest()
     state = filled(memory, 3)
@@ -203,10 +215,12 @@ def test_constant_rewards_are_only_centred(constant: float) -> None:
     stream = Stream(26 * 7, 64)
     stream.reward = np.full_like(stream.reward, constant) * stream.valid[..., None]
     memory = replay(25, 7, 64, standardise_rewards=True)
-    ring = filled(memory, 7, stream, 25)
-    batch = memory.sample(ring, jax.random.key(0), clock(7))
-    reward = np.asarray(batch.reward)[np.asarray(batch.valid)]
-    np.testing.assert_allclose(reward, 0, atol=1e-5 * abs(constant))
+    sample = jax.jit(memory.sample)
+    for rollouts in (3, 5, 6, 7):
+        ring = filled(memory, rollouts, stream, 25)
+        batch = sample(ring, jax.random.key(0), clock(rollouts))
+        reward = np.asarray(batch.reward)[np.asarray(batch.valid)]
+        np.testing.assert_allclose(reward, 0, atol=1e-5 * abs(constant))
 
 
 def test_large_rewards_keep_their_deviation() -> None:

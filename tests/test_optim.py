@@ -28,6 +28,12 @@ def test_clip_global_is_torchs(limit: float) -> None:
         np.testing.assert_allclose(grad, scale * GRADS[name], rtol=1e-7)
 
 
+def test_clip_global_adds_a_millionth_to_the_norm() -> None:
+    """Of a norm of a millionth that is half."""
+    tx, tiny = clip_global(1e-6), jnp.float32([1e-6])
+    np.testing.assert_allclose(tx.update(tiny, tx.init(tiny), tiny)[0], [5e-7], rtol=1e-5)
+
+
 def test_clip_each_takes_every_array_by_its_own_norm() -> None:
     """TensorFlow's clip_by_norm: norms 3 and sqrt(160) become 6 (left alone) and 6."""
     each = clipped(clip_each(6.0))
