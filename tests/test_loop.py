@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from flax import struct
 from jax import Array
-from probes import Marks, assert_same, jit, pick, spec_of
+from probes import Marks, assert_same, bare, jit, pick, spec_of
 
 from jmarl.loop import Loop, LoopConfig, scores
 from jmarl.memory import latest
@@ -102,6 +102,11 @@ def test_every_rollout_and_update_has_a_key_of_its_own() -> None:
     loop = loop_of()
     run, _ = jit(loop.start)(jax.random.key(0))
     learn = jit(lambda run, i: loop.iteration(run, i))
+    collected, _ = jit(loop.collect)(run, jnp.int32(WARM))
+    learned, _ = jit(loop.learn)(collected, loop.clock(WARM))
+    again, _ = jit(loop.collect)(collected, jnp.int32(WARM + 1))
+    kept = [bare(run.key).tolist() for run in (run, collected, learned, again)]
+    assert len(set(map(tuple, kept))) == 4, "whoever uses the run's key replaces it"
     drawn, marks = [], []
     for i in range(3):
         run, (told, _) = learn(run, jnp.int32(WARM + i))
