@@ -23,7 +23,7 @@ from jmarl.sinks import Sink
 from jmarl.types import Environment
 
 UPDATES_PER_CHUNK = 1000  # at most, so that progress shows and Ctrl-C is heard
-RANDOM_EPISODES = 1024  # of the random policy that returns are compared with
+RANDOM_EPISODES = 4096  # of the random policy that returns are compared with
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,7 @@ def learning_curves(
 def draw(axes: Axes, curve: Curve, color: str) -> None:
     mean, low, high = interval(curve.returns)
     seeds = curve.returns.shape[1]
-    label = f"{curve.label}, {seeds} seeds" if seeds > 1 else curve.label
+    label = f"{curve.label}: mean, 95% interval, {seeds} seeds" if seeds > 1 else curve.label
     axes.plot(curve.env_steps, curve.returns, color=color, alpha=0.3, linewidth=0.8)
     axes.plot(curve.env_steps, mean, color=color, linewidth=2, label=label)
     if seeds > 1:
