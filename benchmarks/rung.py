@@ -29,7 +29,7 @@ from jax import Array
 from jmarl.api import env_of
 from jmarl.config import experiment
 from jmarl.exploration import uniform_policy
-from jmarl.fit import Program
+from jmarl.program import Program
 from jmarl.rollout import Actors, open_actors, rollout
 from jmarl.types import Key
 from jmarl.versions import keep_compiled, versions

@@ -15,8 +15,9 @@ from jmarl import checkpoint
 from jmarl import folder as folders
 from jmarl.config import Experiment, experiment
 from jmarl.fields import ConfigError
-from jmarl.fit import Fit, Program
+from jmarl.fit import Fit
 from jmarl.folder import Folder
+from jmarl.program import Program
 from jmarl.signals import Stop
 from jmarl.sinks import JsonLines, Sink, Watch
 from jmarl.statistics import interval

@@ -1,167 +1,19 @@
 """The host side of training: compile, run chunk after chunk, evaluate, record, save."""
 
-import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import Array
 
 from jmarl import checkpoint
-from jmarl.config import Experiment
-from jmarl.exploration import uniform_policy
-from jmarl.fields import ConfigError
 from jmarl.folder import Folder
-from jmarl.loop import Loop, LoopConfig, Run
+from jmarl.program import Program
 from jmarl.signals import Stop, Stopped
 from jmarl.sinks import Sink
-from jmarl.types import Environment
-
-UPDATES_PER_CHUNK = 1000  # at most, so that progress shows and Ctrl-C is heard
-RANDOM_EPISODES = 4096  # of the random policy that returns are compared with
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """Learning rollouts, cut into chunks, with an evaluation after every so many."""
-
-    rollouts_per_chunk: int
-    chunks_per_evaluation: int
-    evaluations: int
-
-    @property
-    def chunks(self) -> int:
-        return self.chunks_per_evaluation * self.evaluations
-
-    @property
-    def rollouts(self) -> int:
-        return self.chunks * self.rollouts_per_chunk
-
-
-def schedule(rollouts: int, evaluations: int, longest: int = 200) -> Schedule:
-    """At least `rollouts`, in equal chunks, evaluations evenly spaced.
-
-    Ten chunks lie between evaluations, or more where a chunk would be longer than `longest`
-    rollouts, or fewer where that would train more than 1% longer than asked.
-    """
-    evaluations = min(evaluations, rollouts)
-    fewest = math.ceil(rollouts / (evaluations * longest))
-    most = max(fewest, min(10, rollouts // evaluations))
-    options = [
-        Schedule(math.ceil(rollouts / (evaluations * chunks)), chunks, evaluations)
-        for chunks in range(most, fewest - 1, -1)
-    ]
-    close = [option for option in options if option.rollouts <= 1.01 * rollouts]
-    return (close or sorted(options, key=lambda option: option.rollouts))[0]
-
-
-class Program:
-    """The compiled functions of one experiment; all arrays have a leading seed axis [S]."""
-
-    def __init__(self, env: Environment[Any], experiment: Experiment) -> None:
-        self.env, self.experiment = env, experiment
-        run, limit = experiment.run, env.spec.episode_limit
-        # rollouts that open with fresh episodes hold a whole one and its last view
-        length = limit + 1 if experiment.recipe.episodic else run.rollout_length
-        plan = experiment.recipe.plan(experiment.config, run.num_envs, length)
-        positions = run.num_envs * length
-        refuse_impossible(env, experiment, positions, plan.warmup_rollouts)
-        # an episode takes one position more than steps
-        rollouts = math.ceil(run.total_steps * (limit + 1) / limit / positions)
-        longest = max(1, min(200, UPDATES_PER_CHUNK // plan.updates_per_rollout))
-        self.schedule = schedule(rollouts - plan.warmup_rollouts, run.evaluations, longest)
-        self.shape = LoopConfig(
-            num_envs=run.num_envs,
-            rollout_length=length,
-            updates_per_rollout=plan.updates_per_rollout,
-            warmup_rollouts=plan.warmup_rollouts,
-            rollouts_per_chunk=self.schedule.rollouts_per_chunk,
-            eval_episodes=run.eval_episodes,
-            episodic=experiment.recipe.episodic,
-        )
-        self.seeds = list(range(run.seed, run.seed + run.seeds))
-        self.compile_seconds: dict[str, float] = {}
-
-    def loop(self, config: Any) -> Loop:
-        """Built inside traced functions, so that numbers in `config` may be traced."""
-        recipe, shape = self.experiment.recipe, self.shape
-        memory = recipe.memory(self.env.spec, config, shape.num_envs, shape.rollout_length)
-        return Loop(self.env, recipe.make(self.env.spec, config), memory, self.shape)
-
-    @cached_property
-    def keys(self) -> tuple[Array, Array]:
-        """For training and for evaluation, [S] each; evaluations do not move training."""
-        both = jax.vmap(lambda seed: jax.random.split(jax.random.key(seed)))(jnp.array(self.seeds))
-        return both[:, 0], both[:, 1]
-
-    @cached_property
-    def state(self) -> Any:
-        """Shapes and dtypes of a run."""
-        return jax.eval_shape(self._start, self.keys[0], self.experiment.config)[0]
-
-    def _start(self, keys: Array, config: Any) -> Any:
-        return jax.vmap(self.loop(config).start)(keys)
-
-    def _chunk(self, run: Run, first: Array, config: Any) -> Any:
-        return jax.vmap(self.loop(config).chunk, (0, None))(run, first)
-
-    def _evaluate(self, run: Run, keys: Array, config: Any) -> Any:
-        return jax.vmap(self.loop(config).evaluate)(run, keys)
-
-    @cached_property
-    def start(self) -> Callable[..., Any]:
-        return self.compiled("start", jax.jit(self._start), self.keys[0])
-
-    @cached_property
-    def chunk(self) -> Callable[..., Any]:
-        function = jax.jit(self._chunk, donate_argnums=0)
-        return self.compiled("chunk", function, self.state, jnp.int32(0))
-
-    @cached_property
-    def evaluate(self) -> Callable[..., Any]:
-        return self.compiled("evaluate", jax.jit(self._evaluate), self.state, self.keys[1])
-
-    def compiled(self, name: str, function: Any, *args: Any) -> Callable[..., Any]:
-        """Ahead of time, so that compiling is timed alone and a second compile is impossible."""
-        began = time.monotonic()
-        program = function.lower(*args, self.experiment.config).compile()
-        self.compile_seconds[name] = time.monotonic() - began
-        return lambda *args: program(*args, self.experiment.config)
-
-    def random_return(self) -> dict[str, float]:
-        """Scores of the uniform policy over `RANDOM_EPISODES` episodes."""
-        shape = LoopConfig(eval_episodes=RANDOM_EPISODES)
-        loop = self.loop(self.experiment.config)
-        loop = Loop(loop.env, loop.algorithm, loop.memory, shape)
-        play = jax.jit(lambda key: loop.play(uniform_policy(self.env.spec), key))
-        return {name: float(x) for name, x in play(jax.random.key(2**31 - 1)).items()}
-
-
-def refuse_impossible(
-    env: Environment[Any], experiment: Experiment, positions: int, warmup_rollouts: int
-) -> None:
-    """ConfigError for settings that are sound alone but not together."""
-    run, recipe = experiment.run, experiment.recipe
-    kinds, kind = recipe.action_kinds(experiment.config), env.spec.action_kind
-    if kind not in kinds:
-        raise ConfigError(f"actions of {recipe.name} must be {' or '.join(kinds)}, got {kind}")
-    if positions >= 2**31:
-        raise ConfigError(f"num_envs x rollout_length must be below 2**31, got {positions:,}")
-    if run.total_steps < positions:
-        raise ConfigError(
-            f"total_steps must be at least one rollout, num_envs x rollout_length = {positions:,}, "
-            f"got {run.total_steps:,}"
-        )
-    if run.total_steps <= warmup_rollouts * positions:
-        raise ConfigError(
-            f"total_steps must be above warmup_steps in whole rollouts, "
-            f"{warmup_rollouts * positions:,}, got {run.total_steps:,}"
-        )
 
 
 @dataclass

@@ -6,6 +6,7 @@ is data alone: under vmap over seeds the write index stays a scalar and writes s
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -45,6 +46,57 @@ class Ring(struct.PyTreeNode):
     moments: Moments | None
 
 
+@dataclass(frozen=True)
+class Replay:
+    """The functions of `replay`, whose arguments are the fields."""
+
+    rollout_length: int
+    rollouts: int
+    batch_size: int
+    length: int
+    whole_rollouts: bool
+    standardise_rewards: bool
+    keep: Keep
+
+    @property
+    def slots(self) -> int:
+        return self.rollout_length * self.rollouts
+
+    def init(self, rollout: Transition) -> Ring:
+        empty = lambda x: jnp.zeros((self.slots, *x.shape[1:]), x.dtype)
+        blank = lambda x: jnp.zeros((self.rollouts, *x.shape), x.dtype)
+        moments = jax.tree.map(blank, jax.eval_shape(moments_of, rollout))
+        steps = jax.tree.map(empty, self.keep(rollout))
+        return Ring(steps, moments if self.standardise_rewards else None)
+
+    def add(self, ring: Ring, rollout: Transition, clock: Clock) -> Ring:
+        """Over the oldest rollout; the rollout's last view is the next one's first."""
+        nth, size = clock.iteration % self.rollouts, self.rollout_length
+        write = lambda old, new: jax.lax.dynamic_update_slice_in_dim(old, new[:size], nth * size, 0)
+        put = lambda old, new: jax.lax.dynamic_update_index_in_dim(old, new, nth, 0)
+        steps = jax.tree.map(write, ring.steps, self.keep(rollout))
+        moments = ring.moments and jax.tree.map(put, ring.moments, moments_of(rollout))
+        return Ring(steps, moments)
+
+    def sample(self, ring: Ring, key: Key, clock: Clock) -> Transition:
+        when_key, where_key = jax.random.split(key)
+        env = jax.random.randint(where_key, (self.batch_size,), 0, ring.steps.valid.shape[1])
+        batch = segments(ring.steps, self.first(when_key, clock), env, self.length)
+        if ring.moments is None:
+            return batch
+        return batch.replace(reward=standardised(batch.reward, ring.moments))
+
+    def first(self, key: Key, clock: Clock) -> Array:
+        """Positions where segments open, [batch_size]."""
+        stored, shape = jnp.minimum(clock.iteration, self.rollouts), (self.batch_size,)
+        if self.whole_rollouts:
+            return jax.random.randint(key, shape, 0, stored) * self.rollout_length
+        # ages count back from the newest position, whose successor is not stored yet
+        newest = clock.iteration % self.rollouts * self.rollout_length - 1
+        age = jax.random.randint(key, shape, self.length, stored * self.rollout_length)
+        return (newest - age) % self.slots
+
+
 def replay(
     rollout_length: int,
     rollouts: int,
@@ -65,44 +117,14 @@ def replay(
 
     Raises ValueError if less than one segment and its last view fits.
     """
-    slots = rollout_length * rollouts
     length = rollout_length - 1 if whole_rollouts else length
-    if not 1 <= length < slots:
+    if not 1 <= length < rollout_length * rollouts:
+        slots = rollout_length * rollouts
         raise ValueError(f"segments of {length=} steps do not fit {slots=} of {rollout_length=}")
-
-    def init(rollout: Transition) -> Ring:
-        empty = lambda x: jnp.zeros((slots, *x.shape[1:]), x.dtype)
-        blank = lambda x: jnp.zeros((rollouts, *x.shape), x.dtype)
-        moments = jax.tree.map(blank, jax.eval_shape(moments_of, rollout))
-        steps = jax.tree.map(empty, keep(rollout))
-        return Ring(steps, moments if standardise_rewards else None)
-
-    def add(ring: Ring, rollout: Transition, clock: Clock) -> Ring:
-        nth = clock.iteration % rollouts
-        write = lambda old, new: jax.lax.dynamic_update_slice_in_dim(
-            old, new[:rollout_length], nth * rollout_length, 0
-        )
-        put = lambda old, new: jax.lax.dynamic_update_index_in_dim(old, new, nth, 0)
-        steps = jax.tree.map(write, ring.steps, keep(rollout))
-        moments = ring.moments and jax.tree.map(put, ring.moments, moments_of(rollout))
-        return Ring(steps, moments)
-
-    def sample(ring: Ring, key: Key, clock: Clock) -> Transition:
-        when_key, where_key = jax.random.split(key)
-        stored = jnp.minimum(clock.iteration, rollouts)
-        if whole_rollouts:
-            first = jax.random.randint(when_key, (batch_size,), 0, stored) * rollout_length
-        else:  # ages count back from the newest position, whose successor is not stored yet
-            newest = clock.iteration % rollouts * rollout_length - 1
-            age = jax.random.randint(when_key, (batch_size,), length, stored * rollout_length)
-            first = (newest - age) % slots
-        env = jax.random.randint(where_key, (batch_size,), 0, ring.steps.valid.shape[1])
-        batch = segments(ring.steps, first, env, length)
-        if ring.moments is None:
-            return batch
-        return batch.replace(reward=standardised(batch.reward, ring.moments))
-
-    return Memory(init, add, sample)
+    ring = Replay(
+        rollout_length, rollouts, batch_size, length, whole_rollouts, standardise_rewards, keep
+    )
+    return Memory(ring.init, ring.add, ring.sample)
 
 
 def segments(steps: Transition, first: Array, env: Array, length: int) -> Transition:

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from jmarl.algorithms import ALL
-from jmarl.cli import main, pairs
+from jmarl.cli import main
 from jmarl.config import RunConfig, experiment, help_texts, hints
 from jmarl.fields import ConfigError
+from jmarl.words import pairs
 
 QUICK = shlex.split("""--env toy/cue --num-envs 4 --rollout-length 5 --total-steps 400
 --evaluations 2 --eval-episodes 4 --buffer-size 100 --batch-size 8 --hidden-dim 8,8

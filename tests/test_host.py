@@ -15,8 +15,9 @@ import jmarl_envs
 from jmarl import checkpoint
 from jmarl.api import env_of, own_name
 from jmarl.config import experiment
-from jmarl.fit import Fit, Program, schedule
+from jmarl.fit import Fit
 from jmarl.folder import open_folder
+from jmarl.program import Program, schedule
 from jmarl.signals import Stop, Stopped
 from jmarl.sinks import JsonLines, keep_until
 from jmarl.types import EnvSpec

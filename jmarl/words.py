@@ -1,0 +1,131 @@
+"""The words of `jmarl train`: flags in every spelling, told apart and explained."""
+
+from dataclasses import dataclass
+from typing import Any, Literal, get_args, get_origin
+
+from jmarl.algorithms import ALL
+from jmarl.config import RunConfig, experiment, find, help_texts, hints, parse
+from jmarl.fields import ConfigError
+
+
+@dataclass(frozen=True)
+class Order:
+    """What the words after `jmarl train` ask for."""
+
+    algorithm: str
+    settings: dict[str, str]
+    env_options: dict[str, Any]
+    flags: dict[str, str]  # out, preset, resume, compile-cache, quiet
+
+
+FLAGS = {
+    "preset": "a set of settings by name, see `jmarl algos`; other flags override it",
+    "out": "the run's folder, new or empty [runs/ALGORITHM-ENV-TIME]",
+    "resume": "go on with the run in this folder; takes no settings",
+    "compile-cache": "where compiled programs are kept between runs, or off [auto]",
+    "env.NAME": "an option of the environment, as in --env.episode_limit 50; see `jmarl envs ENV`",
+    "quiet": "no progress",
+}
+SWITCHES = ("quiet",)
+
+
+def read_order(words: list[str]) -> Order | None:
+    """The words of `jmarl train`, or None if they asked for help, which is printed."""
+
+    given, names = pairs(words)
+    helped = "help" in given or "h" in given
+    if not names and "resume" not in given:
+        if helped or not words:
+            print(train_help(None), end="")
+            return None
+        raise ConfigError(f"algorithm must be one of {', '.join(ALL)}: jmarl train ALGORITHM ...")
+    if len(names) > 1:
+        raise ConfigError(f"algorithm must be one name, got {' '.join(names)!r}")
+    algorithm = names[0] if names else ""
+    if algorithm:
+        find(algorithm, ALL, "algorithm")
+    if helped:
+        print(train_help(algorithm), end="")
+        return None
+    return sort_order(algorithm, given)
+
+
+def sort_order(algorithm: str, given: dict[str, str]) -> Order:
+    """Flags of the command, of the environment, and settings of the algorithm, told apart."""
+
+    flags, env_options, settings = {}, {}, {}
+    configs = [ALL[algorithm].config] if algorithm else [r.config for r in ALL.values()]
+    known = {name for config in (RunConfig(), *configs) for name in hints(type(config))}
+    for flag, value in given.items():
+        name = flag.replace("-", "_")
+        if flag in FLAGS:
+            flags[flag] = value
+        elif flag.startswith("env."):
+            env_options[flag.removeprefix("env.").replace("-", "_")] = parse(value)
+        else:
+            dashed = {n.replace("_", "-"): n for n in sorted(known)}
+            find(name.replace("_", "-"), {**dashed, **FLAGS}, f"flag of train {algorithm}".strip())
+            settings[name] = value
+    return Order(algorithm, settings, env_options, flags)
+
+
+def pairs(words: list[str]) -> tuple[dict[str, str], list[str]]:
+    """`--flag value`, `--flag=value`, `flag=value`, `--flag` (true), `--no-flag` (false); names."""
+    given, names, i = {}, [], 0
+    while i < len(words):
+        word, i = words[i], i + 1
+        dashed, (flag, equals, value) = word.startswith("-"), word.lstrip("-").partition("=")
+        if not dashed and not equals:
+            names.append(word)
+            continue
+        alone = flag in (*SWITCHES, "help", "h")
+        following = words[i] if i < len(words) else "--"
+        if not equals and not alone and not is_flag(following) and "=" not in following:
+            value, i = following, i + 1
+        elif not equals:
+            value = "true"
+            if flag.startswith("no-"):
+                flag, value = flag.removeprefix("no-"), "false"
+        if flag in given:
+            raise ConfigError(f"{flag} must be given once, got {given[flag]!r} and {value!r}")
+        given[flag.replace("_", "-") if not flag.startswith("env.") else flag] = value
+    return given, names
+
+
+def is_flag(word: str) -> bool:
+    """-1 and -0.5 are values."""
+    return word.startswith("-") and not word[1:2].isdigit() and word[1:2] != "."
+
+
+def train_help(algorithm: str | None) -> str:
+    """Usage, and the settings with their defaults and comments."""
+
+    lines = [f"jmarl train {algorithm or 'ALGORITHM'} [--FLAG VALUE ...]", ""]
+    if not algorithm:
+        lines += ["algorithms (jmarl train ALGORITHM --help for its settings):"]
+        lines += [f"  {r.name:<24}{r.summary}" for r in ALL.values()] + [""]
+    lines += ["flags:"] + [f"  --{name:<22}{text}" for name, text in FLAGS.items()]
+    plan = experiment(algorithm) if algorithm else None
+    groups: list[tuple[str, Any]] = [
+        ("settings of every algorithm:", plan.run if plan else RunConfig())
+    ]
+    if plan:
+        groups.append((f"settings of {algorithm}:", plan.config))
+    for title, config in groups:
+        lines += ["", title]
+        types = hints(type(config))
+        for name, text in help_texts(type(config)).items():
+            flag = f"--{name.replace('_', '-')}"
+            choices = get_args(types[name]) if get_origin(types[name]) is Literal else ()
+            text += f": {', '.join(choices)}" if choices else ""
+            lines.append(f"  {flag:<24}{text} [{shown(getattr(config, name))}]")
+    return "\n".join(lines) + "\n"
+
+
+def shown(value: Any) -> str:
+    """A default as one would type it."""
+    if isinstance(value, tuple):
+        return ",".join(map(str, value))
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:g}" if isinstance(value, float) else str(value)
