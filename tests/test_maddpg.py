@@ -281,14 +281,14 @@ def test_box_noise_fades_with_the_clock() -> None:
     learner = jit(algorithm.init)(jax.random.key(0))
     loop = Loop(env, algorithm, maddpg.memory(env.spec, cfg, 1, 25), LoopConfig(1, 25))
     _, view = jax.vmap(env.reset)(jax.random.split(jax.random.key(1), 1))
-    carry = jnp.ones((1, 2, 2)) * 0.4  # is drawn back to 0.3
+    carry = jnp.broadcast_to(jnp.array([0.4, 40.0]), (1, 2, 2))  # is drawn back to 0.3 and 30
     plain = algorithm.exploit(learner).step(carry, view, KEY)[1]
     for iteration, scale in ((0, 0.5), (2, 0.3), (4, 0.1), (9, 0.1)):
         policy = algorithm.explore(learner, loop.clock(iteration))
         assert not np.any(policy.reset(KEY, 3))
         after, action, _ = policy.step(carry, view, KEY)
-        np.testing.assert_allclose(after, 0.3, rtol=1e-6)
-        expected = np.clip(plain + scale * 0.3, -1, 1) * view.available
+        np.testing.assert_allclose(after, carry * 0.75, rtol=1e-6)
+        expected = np.clip(plain + scale * carry * 0.75, -1, 1) * view.available
         np.testing.assert_allclose(action, expected, rtol=1e-5)
 
 
