@@ -331,6 +331,27 @@ def test_the_memory_holds_what_maddpg_reads() -> None:
     assert batch.reward.shape == (1, 7 * 2, 2)
 
 
+def test_time_and_environments_fold_into_one_axis() -> None:
+    """Transition t of environment b comes at t B + b with its own next view; a state may be empty,
+    and weights are one where a step was taken."""
+    batch = random_batch(SPEC, 5)
+    one, two = batch, random_batch(SPEC, 5, seed=1)
+    join = lambda x, y: jnp.concatenate([x, y[-1:]])
+    batch = jax.tree.map(join, one, two)  # T = 2, and three views around
+    view = batch.view.replace(state=jnp.zeros((3, 5, 0)))
+    flat = fold(SPEC, batch.replace(view=view, valid=batch.valid.at[1, 2].set(False)))
+    for t in range(2):
+        for b in range(5):
+            n = t * 5 + b
+            np.testing.assert_array_equal(flat.view.obs[n], batch.view.obs[t, b])
+            np.testing.assert_array_equal(flat.next_view.obs[n], batch.view.obs[t + 1, b])
+            np.testing.assert_array_equal(flat.action[n], batch.action[t, b])
+            np.testing.assert_array_equal(flat.reward[n], batch.reward[t, b])
+            assert flat.terminated[n] == batch.terminated[t, b]
+            assert flat.weight[n] == ((t, b) != (1, 2))
+    assert flat.view.state is not None and flat.view.state.shape == (10, 0)
+
+
 def test_ddpg_is_maddpg_with_local_critics() -> None:
     assert maddpg.DDPG.config == maddpg.RECIPE.config.replace(local_critic=True)
     assert all(preset.config.local_critic for preset in maddpg.DDPG.presets.values())

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax import Array
-from probes import assert_same, pick
+from probes import assert_same, jit, pick
 from scipy.stats import chisquare
 
 from jmarl.memory import latest, replay
@@ -62,7 +62,7 @@ STREAM = Stream(40)
 
 def filled(memory: Memory[Any], rollouts: int, stream: Stream = STREAM, length: int = T) -> Any:
     state = memory.init(jax.tree.map(jnp.zeros_like, stream.rollout(0, length)))
-    add = jax.jit(memory.add)
+    add = jit(memory.add)
     for nth in range(rollouts):
         state = add(state, stream.rollout(nth, length), clock(nth))
     return state
@@ -70,7 +70,7 @@ def filled(memory: Memory[Any], rollouts: int, stream: Stream = STREAM, length: 
 
 def drawn(memory: Memory[Any], rollouts: int, seed: int = 0) -> Transition:
     state = filled(memory, rollouts)
-    return jax.jit(memory.sample)(state, jax.random.key(seed), clock(rollouts))
+    return jit(memory.sample)(state, jax.random.key(seed), clock(rollouts))
 
 
 def first_marks(batch: Transition) -> tuple[np.ndarray, np.ndarray]:
@@ -99,8 +99,9 @@ def check_follows(batch: Transition, length: int) -> None:
     np.testing.assert_array_equal(batch.extras["chance"], (mark[:-1] / 7).astype(np.float32))
 
 
-@pytest.mark.parametrize("length", [1, 3, 6])
-@pytest.mark.parametrize("rollouts", [2, 3, 4, 8])
+@pytest.mark.parametrize(
+    ("length", "rollouts"), [(1, 2), (1, 3), (1, 8), (3, 4), (3, 8), (6, 2), (6, 8)]
+)
 def test_draws_what_followed_each_other_uniformly(length: int, rollouts: int) -> None:
     """From an unfilled, a just filled and an overwritten ring: every segment that still lies in
     it whole, and no other, equally often."""
@@ -215,7 +216,7 @@ def test_constant_rewards_are_only_centred(constant: float) -> None:
     stream = Stream(26 * 7, 64)
     stream.reward = np.full_like(stream.reward, constant) * stream.valid[..., None]
     memory = replay(25, 7, 64, standardise_rewards=True)
-    sample = jax.jit(memory.sample)
+    sample = jit(memory.sample)
     for rollouts in (3, 5, 6, 7):
         ring = filled(memory, rollouts, stream, 25)
         batch = sample(ring, jax.random.key(0), clock(rollouts))
@@ -283,7 +284,7 @@ def test_seeds_remember_apart() -> None:
         return memory.sample(ring, key, clock(4))
 
     stacked = [jax.tree.map(lambda *x: jnp.stack(x), *pair) for pair in zip(*rollouts, strict=True)]
-    together = jax.jit(jax.vmap(one))(stacked, keys)
+    together = jit(jax.vmap(one))(stacked, keys)
     for seed in range(2):
-        alone = jax.jit(one)(rollouts[seed], keys[seed])
+        alone = jit(one)(rollouts[seed], keys[seed])
         assert_same(pick(together, seed), alone, rtol=1e-6)

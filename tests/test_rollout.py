@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax import Array
-from probes import Marks, assert_same, bare, by_hand, counting_policy, pick
+from probes import Marks, assert_same, bare, by_hand, counting_policy, jit, pick
 
 from jmarl.rollout import (
     Actors,
@@ -29,6 +29,10 @@ Played = tuple[Actors, Step, Episode]
 
 
 def play(lengths: tuple[int, int], num_envs: int, length: int) -> Played:
+    return jit(lambda: played_by(lengths, num_envs, length))()
+
+
+def played_by(lengths: tuple[int, int], num_envs: int, length: int) -> Played:
     env, policy = Marks(lengths), counting_policy()
     actors = open_actors(env, policy, num_envs, KEYS[0])
     after, (steps, episodes) = rollout(env, policy, actors, KEYS[1], length)
@@ -37,7 +41,7 @@ def play(lengths: tuple[int, int], num_envs: int, length: int) -> Played:
 
 @pytest.fixture(scope="module")
 def played() -> Played:
-    return jax.jit(play, static_argnums=(0, 1, 2))(LENGTHS, B, T)
+    return play(LENGTHS, B, T)
 
 
 @pytest.fixture(scope="module")
@@ -130,7 +134,7 @@ def test_flags_follow_from_each_other(played: Played) -> None:
 def test_rollouts_go_on_where_the_last_one_stopped() -> None:
     """Seven positions, then seven more, are one stream: the second opens with the first's end."""
     env, policy = Marks(LENGTHS), counting_policy()
-    run = jax.jit(lambda actors, key: rollout(env, policy, actors, key, 7))
+    run = jit(lambda actors, key: rollout(env, policy, actors, key, 7))
     actors = open_actors(env, policy, 8, KEYS[0])
     middle, (first, episodes) = run(actors, KEYS[0])
     _, (second, later) = run(middle, KEYS[1])
@@ -234,8 +238,8 @@ def test_compact_reset_equals_select_reset(num_envs: int) -> None:
     keys = jax.random.split(KEYS[1], num_envs)
     at = jnp.arange(num_envs)
     ended = jnp.stack([at < 0, at == num_envs - 1, at % 3 == 1, at >= 0])
-    compact = jax.jit(jax.vmap(lambda e: reset_compact(env, e, old, keys)))(ended)
-    select = jax.jit(jax.vmap(lambda e: reset_select(env, e, old, keys)))(ended)
+    compact = jit(jax.vmap(lambda e: reset_compact(env, e, old, keys)))(ended)
+    select = jit(jax.vmap(lambda e: reset_select(env, e, old, keys)))(ended)
     assert_same(compact, select)
     fresh = jax.vmap(env.reset)(keys)
     assert_same(pick(compact, 3), fresh)
@@ -256,7 +260,7 @@ def test_a_loop_over_seeds_keeps_each_seeds_resets() -> None:
     def one(ended: Array, old: Any, keys: Array) -> Any:
         return reset_ended(env, ended, old[0], old[1], keys)
 
-    together = jax.jit(jax.vmap(one))(ended, old, keys)
+    together = jit(jax.vmap(one))(ended, old, keys)
     for seed in range(2):
         alone = reset_select(env, ended[seed], pick(old, seed), keys[seed])
         assert_same(pick(together, seed), alone)
@@ -271,7 +275,7 @@ def test_vmapped_seeds_equal_seeds_alone() -> None:
         actors, (steps, episodes) = rollout(env, policy, actors, key, 9)
         return transition(steps, actors), episodes
 
-    together = jax.jit(jax.vmap(one))(KEYS)
-    alone = jax.jit(one)
+    together = jit(jax.vmap(one))(KEYS)
+    alone = jit(one)
     for seed in range(2):
         assert_same(pick(together, seed), alone(KEYS[seed]))

@@ -27,7 +27,7 @@ def mean(x: Array, weight: Array) -> Array:
 
 def fold(spec: EnvSpec, batch: Transition) -> Batch:
     """[T, B] and the views around to N = T B transitions."""
-    flat = lambda tree: jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), tree)
+    flat = lambda tree: jax.tree.map(lambda x: jax.lax.collapse(x, 0, 2), tree)
     return Batch(
         view=flat(jax.tree.map(lambda x: x[:-1], batch.view)),
         next_view=flat(jax.tree.map(lambda x: x[1:], batch.view)),
