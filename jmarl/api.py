@@ -13,7 +13,8 @@ from jax import Array
 import jmarl_envs
 from jmarl import checkpoint
 from jmarl import folder as folders
-from jmarl.config import Experiment, experiment
+from jmarl.algorithms import ALL
+from jmarl.config import Experiment, experiment, find, hints
 from jmarl.fields import ConfigError
 from jmarl.fit import Fit
 from jmarl.folder import Folder
@@ -38,7 +39,13 @@ def make_algorithm(name: str, spec: EnvSpec, preset: str = "", **settings: Any) 
 
     Raises ConfigError for unknown names and settings out of bounds.
     """
+    known = hints(type(find(name, ALL, "algorithm").config))
+    for setting in settings:
+        find(setting, known, f"setting of {name} itself")
     made = experiment(name, preset, settings=settings)
+    kinds = made.recipe.action_kinds(made.config)
+    if spec.action_kind not in kinds:
+        raise ConfigError(f"actions of {name} must be {' or '.join(kinds)}, got {spec.action_kind}")
     return made.recipe.make(spec, made.config)
 
 
@@ -50,11 +57,16 @@ class Result:
     experiment: Experiment
     env_steps: np.ndarray  # [evaluations] mean over seeds
     returns: np.ndarray  # [evaluations, seeds] evaluation returns, mean over agents
-    random_return: float
+    random_scores: Mapping[str, float]  # of the uniform policy, by name
     seconds: float
     compile_seconds: Mapping[str, float]
     updates_per_env_step: float
     scores: Mapping[str, Sequence[float]]  # of the last evaluation, by name, [seeds]
+
+    @property
+    def random_return(self) -> float:
+        """What chance gives."""
+        return self.random_scores["episode_return"]
 
     def as_json(self) -> dict[str, Any]:
         mean, low, high = interval(self.returns[-1])
@@ -63,6 +75,7 @@ class Result:
             "episode_return": float(mean),
             "episode_return_95": [float(low), float(high)],
             "random_return": self.random_return,
+            "random_scores": dict(self.random_scores),
             "seeds": self.returns.shape[1],
             "scores": {name: list(values) for name, values in self.scores.items()},
             "seconds": self.seconds,
@@ -93,7 +106,12 @@ def train(
     name = own_name(env) if isinstance(env, str) else env.spec.name
     plan = experiment(algorithm, preset, env_options, {**settings, "env": name})
     made = env_of(plan) if isinstance(env, str) else env
+    if not isinstance(env, str):
+        plan = replace(plan, own_env=True)
+        if env_options:
+            raise ConfigError(f"env_options are for environments by name, got {dict(env_options)}")
     program = Program(made, plan)
+    program.try_shapes()
     folder = None if out is None else folders.create(str(out), plan, versions())
     return finish(Fit(program, folder), banner(cache) if progress else "", sinks)
 
@@ -122,30 +140,33 @@ def finish(fit: Fit, heading: str, sinks: Sequence[Sink]) -> Result:
     """Run to the end with files, and progress under a heading; write summary and curve."""
     program, folder = fit.program, fit.folder
     with ExitStack() as stack:
+        stop = stack.enter_context(Stop())
+        if folder is not None and fit.chunks_done == 0:
+            stack.callback(folder.discard_if_empty)  # it is not, unless something went wrong
         all_sinks = list(sinks)
         if folder is not None:
             lines = JsonLines(folder, program.seeds, fit.updates if fit.chunks_done else -1)
             all_sinks.append(stack.enter_context(closing(lines)))
         if heading:
             done = min(fit.env_steps, default=0)
-            watch = Watch(heading, program.experiment.run.total_steps, done)
+            watch = Watch(heading + program.caution, program.experiment.run.total_steps, done)
             all_sinks.append(stack.enter_context(closing(watch)))
         fit.sinks = all_sinks
         random_scores = program.random_return()
-        fit.run(stack.enter_context(Stop()))
+        fit.run(stop)
     result = Result(
         path=folder.path if folder else None,
         experiment=program.experiment,
         env_steps=np.array([np.mean(e["env_steps"]) for e in fit.evaluations]),
         returns=np.array([e["episode_return"] for e in fit.evaluations]),
-        random_return=random_scores["episode_return"],
+        random_scores=random_scores,
         seconds=fit.seconds,
         compile_seconds=program.compile_seconds,
         updates_per_env_step=fit.replay_ratio,
         scores={k: v for k, v in fit.evaluations[-1].items() if k != "env_steps"},
     )
     if folder is not None:
-        folder.write("summary.json", {**result.as_json(), "random_scores": random_scores})
+        folder.write("summary.json", result.as_json())
         draw(result, folder)
     return result
 
@@ -172,11 +193,18 @@ def own_name(name: str) -> str:
 
 
 def env_of(plan: Experiment) -> Environment[Any]:
-    """The experiment's environment, taking the kind of actions that suits the algorithm best."""
+    """The experiment's environment, taking the kind of actions that suits the algorithm best.
+
+    Raises ConfigError if it was an environment of the caller's own.
+    """
+    if plan.own_env:
+        raise ConfigError(f"env must be given, as it was to train: {plan.run.env!r} was your own")
     options, wanted = dict(plan.env_options), plan.run.actions
     listing = jmarl_envs.listings().get(plan.run.env)
     offered = listing.action_kinds if listing else ()
-    if wanted != "auto":
+    if wanted != "auto" and offered and wanted not in offered:
+        raise ConfigError(f"actions of {plan.run.env} must be {' or '.join(offered)}, got {wanted}")
+    if wanted != "auto" and (len(offered) > 1 or not offered):
         options["actions"] = wanted
     elif len(offered) > 1 and "actions" not in options:
         liked = [kind for kind in plan.recipe.action_kinds(plan.config) if kind in offered]
@@ -230,6 +258,8 @@ def trained(
     plan = folder.experiment()
     program = Program(env or env_of(plan), plan)
     at = checkpoint.newest(folder.checkpoints)
+    if at is None:
+        raise ConfigError(f"run must have a checkpoint, got {str(folder.path)!r}, which has none")
     meta = checkpoint.restore_meta(folder.checkpoints, at)
     like = program.state.learner
     learners = checkpoint.restore(folder.checkpoints, at, like, only_learner=True)
@@ -241,6 +271,8 @@ def evaluate(
 ) -> tuple[dict[str, np.ndarray], dict[str, float]]:
     """Scores of a run's teams on fresh episodes, by name, [seeds] each; and the random policy's."""
     keep_compiled()
+    if not 1 <= episodes <= 10**6:
+        raise ConfigError(f"episodes must be between 1 and 1,000,000, got {episodes:,}")
     program, learners, _ = trained(folders.open_folder(run), env)
     config = program.experiment.config
 

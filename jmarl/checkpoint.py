@@ -7,6 +7,7 @@ raw data.
 
 import contextlib
 import logging
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -49,21 +50,33 @@ def save(folder: Path, iteration: int, state: Any, meta: dict[str, Any]) -> None
         )
 
 
-def newest(folder: Path) -> int:
-    """The iteration of the newest checkpoint; ConfigError if there is none."""
+def newest(folder: Path) -> int | None:
+    """The iteration of the newest checkpoint, if there is one."""
+    if not folder.is_dir():
+        return None
     with contextlib.closing(manager(folder)) as checkpoints:
-        latest = checkpoints.latest_step()
-    if latest is None:
-        raise ConfigError(f"run must have a checkpoint, got {str(folder.parent)!r}, which has none")
-    return latest
+        return checkpoints.latest_step()
+
+
+@contextlib.contextmanager
+def reading(folder: Path, iteration: int) -> Iterator[ocp.CheckpointManager]:
+    """The manager of a folder; whatever orbax says of damaged files becomes a ConfigError."""
+    try:
+        with contextlib.closing(manager(folder)) as checkpoints:
+            yield checkpoints
+    except ConfigError:
+        raise
+    except Exception as error:
+        reason = str(error).partition("\n")[0][:200] or type(error).__name__
+        where = folder / str(iteration)
+        raise ConfigError(f"checkpoint must be whole, got {where} ({reason})") from error
 
 
 def restore_meta(folder: Path, iteration: int) -> dict[str, Any]:
     """A checkpoint's JSON; ConfigError if another layout wrote it."""
-    with contextlib.closing(manager(folder)) as checkpoints:
-        meta = checkpoints.restore(iteration, args=ocp.args.Composite(meta=ocp.args.JsonRestore()))[
-            "meta"
-        ]
+    with reading(folder, iteration) as checkpoints:
+        args = ocp.args.Composite(meta=ocp.args.JsonRestore())
+        meta = checkpoints.restore(iteration, args=args)["meta"]
     if meta["layout"] != LAYOUT:
         raise ConfigError(f"checkpoint layout must be {LAYOUT}, got {meta['layout']}")
     return meta
@@ -82,7 +95,7 @@ def restore(folder: Path, iteration: int, like: Any, only_learner: bool = False)
     if not only_learner:
         rest = {name: x for name, x in wanted.items() if name not in learner}
         parts["rest"] = ocp.args.StandardRestore(rest)
-    with contextlib.closing(manager(folder)) as checkpoints:
+    with reading(folder, iteration) as checkpoints:
         for part, args in parts.items():
             refuse_other(checkpoints, iteration, part, args.item)
         found = checkpoints.restore(iteration, args=ocp.args.Composite(**parts))

@@ -84,11 +84,12 @@ def train(words: list[str]) -> int:
         return 0
     from jmarl import api
 
-    progress, cache = "quiet" not in order.flags, order.flags.get("compile-cache", "auto")
+    progress, cache = order.flags.get("quiet") != "true", order.flags.get("compile-cache", "auto")
     if "resume" in order.flags:
-        if order.settings or order.env_options or "out" in order.flags:
-            given = next(iter([*order.settings, *order.env_options, "out"]))
-            raise ConfigError(f"resume takes no settings, got {given}; the run's own are used")
+        others = [order.algorithm, *order.settings, *order.env_options, *order.flags]
+        given = [name for name in others if name not in ("", "resume", "quiet", "compile-cache")]
+        if given:
+            raise ConfigError(f"resume takes no settings, got {given[0]}; the run's own are used")
         result = api.resume(order.flags["resume"], progress=progress, compile_cache=cache)
     else:
         settings: dict[str, Any] = dict(order.settings)
@@ -119,7 +120,8 @@ def report(result: Any) -> None:
     for name, values in sorted(data["scores"].items()):
         if name.startswith("episode_return_"):
             team = name.removeprefix("episode_return_")
-            print(f"    of {team:<10} {sum(values) / len(values):.2f}")
+            chance = result.random_scores[name]
+            print(f"    of {team:<10} {sum(values) / len(values):.2f} (random policy {chance:.2f})")
     print(f"  random policy {data['random_return']:.2f}")
     compiling = sum(data["compile_seconds"].values())
     print(f"  time          {data['seconds']:,.0f} s and {compiling:,.0f} s of compiling")
@@ -141,10 +143,10 @@ def evaluate(words: list[str]) -> int:
     from jmarl.config import of_type
 
     episodes, seed = (of_type(name, getattr(args, name), int) for name in ("episodes", "seed"))
-    if episodes < 1:
-        raise ConfigError(f"episodes must be at least 1, got {episodes}")
     scores, floor = api.evaluate(args.run, episodes, seed)
-    table = Table("score", "random", *(f"team {i}" for i in range(len(scores["episode_return"]))))
+    table = Table(
+        "score", "random", *(f"{i + 1}. seed" for i in range(len(scores["episode_return"])))
+    )
     for name, values in scores.items():
         table.add_row(name, f"{floor[name]:.3f}", *(f"{value:.3f}" for value in values))
     show(table)

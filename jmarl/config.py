@@ -20,7 +20,7 @@ class RunConfig:
 
     env: str = static("mpe/simple_spread")  # the environment, suite/task; `jmarl envs` lists them
     actions: Literal["auto", "discrete", "simplex", "box"] = static("auto")  # auto: the algorithm's
-    total_steps: int = static(1_000_000, low=1)  # environment steps of training
+    total_steps: int = static(1_000_000, low=1, below=10**15)  # environment steps of training
     num_envs: int = static(64, low=1)  # parallel environments
     rollout_length: int = static(25, low=1)  # steps of each environment between updates
     seed: int = static(0, low=0)  # the first seed
@@ -39,6 +39,7 @@ class Experiment:
     run: RunConfig
     config: Any  # the algorithm's
     env_options: Mapping[str, Any]
+    own_env: bool = False  # the environment was handed over, and cannot be made from its name
 
     @property
     def recipe(self) -> Recipe:
@@ -49,6 +50,7 @@ class Experiment:
             "algorithm": self.algorithm,
             "preset": self.preset,
             "env_options": dict(self.env_options),
+            "own_env": self.own_env,
             "run": asdict(self.run),
             "config": {f.name: getattr(self.config, f.name) for f in fields(self.config)},
         }
@@ -59,7 +61,8 @@ class Experiment:
         settings = {**data["run"], **data["config"]}
         lists = {name: tuple(v) for name, v in settings.items() if isinstance(v, list)}
         settings |= lists
-        return experiment(data["algorithm"], data["preset"], data["env_options"], settings)
+        plan = experiment(data["algorithm"], data["preset"], data["env_options"], settings)
+        return replace(plan, own_env=data.get("own_env", False))
 
 
 def experiment(
@@ -130,6 +133,7 @@ def allowed(hint: Any) -> str:
 
 def of_type(name: str, value: Any, hint: Any) -> Any:
     """`value`, or the text of one, as a setting of this type; 2e6 is a whole number too."""
+    value = value.item() if hasattr(value, "item") else value  # numpy's numbers
     read: Any = parse(value) if isinstance(value, str) and hint is not str else value
     if get_origin(hint) is tuple:
         entries = tuple(read) if isinstance(read, tuple | list) else (read,)

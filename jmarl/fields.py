@@ -42,9 +42,14 @@ def unlisted(value: Any, hint: Any) -> str:
 
 
 def out_of_bounds(value: Any, rule: Any) -> str:
-    """The bound that `value`, or an entry of it, breaks. NaN breaks every bound."""
+    """The bound that `value`, or an entry of it, breaks. NaN breaks every bound.
+
+    Counts must fit the 32 bits that programs count with, unless `below` says otherwise.
+    """
     above, low, high = (rule.get(name) for name in ("above", "low", "high"))
     for entry in value if isinstance(value, tuple) else (value,):
+        if type(entry) is int and entry >= rule.get("below", 2**31):
+            return "below 2**31"
         if above is not None and not entry > above:
             return f"above {above:g}"
         if low is not None and high is not None and not low <= entry <= high:

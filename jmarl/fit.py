@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jmarl import checkpoint
+from jmarl.fields import ConfigError
 from jmarl.folder import Folder
 from jmarl.program import Program
 from jmarl.signals import Stop, Stopped
@@ -40,6 +41,8 @@ class Fit:
             self.state, score = program.start(program.keys[0])
             self.env_steps = counts(score.env_steps)
             _ = program.evaluate  # compiled before the clock starts
+            if stop.number:
+                raise Stopped(stop.number, None)
             self.saved_at = time.monotonic()
             self.evaluate()
         _ = program.chunk, program.evaluate  # likewise
@@ -130,13 +133,20 @@ class Fit:
         self.saved_at, self.saved_chunk = time.monotonic(), self.chunks_done
 
     def resume(self) -> None:
-        """Continue from the folder's newest checkpoint."""
+        """Continue from the folder's newest checkpoint; from the start, if none was written yet."""
         assert self.folder is not None
         at = checkpoint.newest(self.folder.checkpoints)
+        if at is None:
+            return
         meta = checkpoint.restore_meta(self.folder.checkpoints, at)
         self.state = checkpoint.restore(self.folder.checkpoints, at, self.program.state)
         self.chunks_done, self.env_steps = meta["chunks_done"], meta["env_steps"]
         self.seconds, self.evaluations = meta["seconds"], meta["evaluations"]
+        if self.iteration != at:
+            raise ConfigError(
+                f"checkpoint must be of this schedule, which counts {self.iteration} rollouts "
+                f"after {self.chunks_done} chunks, got one after {at}"
+            )
         self.saved_at, self.saved_chunk = time.monotonic(), self.chunks_done
 
 

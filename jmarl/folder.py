@@ -9,6 +9,7 @@ summary.json    the end of a finished run; curve.png its learning curve
 
 import json
 import os
+import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,7 +40,33 @@ class Folder:
         return json.loads((self.path / name).read_text())
 
     def experiment(self) -> Experiment:
-        return Experiment.from_json(self.read("config.json"))
+        """ConfigError if config.json does not hold one."""
+        try:
+            return Experiment.from_json(self.read("config.json"))
+        except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+            if isinstance(error, ConfigError):
+                raise
+            where = self.path / "config.json"
+            raise ConfigError(
+                f"run must have a sound config.json, got {where} ({error!r})"
+            ) from error
+
+    def discard_if_empty(self) -> None:
+        """Take back a folder that nothing was recorded in."""
+        if any(path.stat().st_size for path in self.path.glob("metrics/*.jsonl")):
+            return
+        if next(self.checkpoints.glob("*"), None) is None:
+            shutil.rmtree(self.path)
+
+
+def place(name: str, path: str | Path) -> Path:
+    """An absolute path; ConfigError if it cannot be one."""
+    try:
+        whole = Path(path).expanduser().absolute()
+        whole.exists()
+    except (OSError, RuntimeError, ValueError) as error:
+        raise ConfigError(f"{name} must be a path, got {str(path)!r} ({error})") from error
+    return whole
 
 
 def create(out: str, experiment: Experiment, versions: dict[str, Any]) -> Folder:
@@ -49,7 +76,7 @@ def create(out: str, experiment: Experiment, versions: dict[str, Any]) -> Folder
     """
     task = experiment.run.env.replace("/", "-")
     stamp = time.strftime("%Y%m%d-%H%M%S")
-    path = Path(out or f"runs/{experiment.algorithm}-{task}-{stamp}").expanduser().absolute()
+    path = place("out", out or f"runs/{experiment.algorithm}-{task}-{stamp}")
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise ConfigError(
             f"out must be a new or empty folder, got {out or str(path)!r}; "
@@ -70,7 +97,7 @@ def create(out: str, experiment: Experiment, versions: dict[str, Any]) -> Folder
 
 def open_folder(path: str | Path) -> Folder:
     """An existing run folder; ConfigError if there is none at `path`."""
-    folder = Folder(Path(path).expanduser().absolute())
+    folder = Folder(place("run", path))
     if not (folder.path / "config.json").is_file():
         raise ConfigError(
             f"run must be the folder of a run (one with config.json), got {str(path)!r}"

@@ -42,9 +42,14 @@ def schedule(rollouts: int, evaluations: int, longest: int = 200) -> Schedule:
     """At least `rollouts`, in equal chunks, evaluations evenly spaced.
 
     Ten chunks lie between evaluations, or more where a chunk would be longer than `longest`
-    rollouts, or fewer where that would train more than 1% longer than asked.
+    rollouts, or fewer where that would train more than 1% longer than asked. Few rollouts that
+    do not divide by `evaluations` get fewer evaluations rather than 5% more training.
     """
-    evaluations = min(evaluations, rollouts)
+    evaluations = next(
+        count
+        for count in range(min(evaluations, rollouts), 0, -1)
+        if math.ceil(rollouts / count) * count <= 1.05 * rollouts
+    )
     fewest = math.ceil(rollouts / (evaluations * longest))
     most = max(fewest, min(10, rollouts // evaluations))
     options = [
@@ -128,12 +133,31 @@ class Program:
         self.compile_seconds[name] = time.monotonic() - began
         return lambda *args: program(*args, self.experiment.config)
 
+    def try_shapes(self) -> None:
+        """Trace everything, so that what cannot be is found before anything is written."""
+        jax.eval_shape(self._chunk, self.state, jnp.int32(0), self.experiment.config)
+        jax.eval_shape(self._evaluate, self.state, self.keys[1], self.experiment.config)
+
+    @property
+    def caution(self) -> str:
+        """A line to warn with if the replay ratio is not the one asked for."""
+        asked = getattr(self.experiment.config, "env_steps_per_update", None)
+        positions = self.shape.num_envs * self.shape.rollout_length
+        given = positions / self.shape.updates_per_rollout
+        if asked is None or abs(given / asked - 1) <= 0.1:
+            return ""
+        return (
+            f"\ncaution: {given:,.0f} environment steps per update, {asked:,.0f} were asked for: "
+            f"rollouts of num_envs x rollout_length = {positions:,} steps end in whole updates"
+        )
+
     def random_return(self) -> dict[str, float]:
         """Scores of the uniform policy over `RANDOM_EPISODES` episodes."""
         shape = LoopConfig(eval_episodes=RANDOM_EPISODES)
         loop = replace(self.loop(self.experiment.config), cfg=shape)
-        play = jax.jit(lambda key: loop.play(uniform_policy(self.env.spec), key))
-        return {name: float(x) for name, x in play(jax.random.key(2**31 - 1)).items()}
+        function = jax.jit(lambda key, config: loop.play(uniform_policy(self.env.spec), key))
+        play = self.compiled("random", function, key := jax.random.key(2**31 - 1))
+        return {name: float(x) for name, x in play(key).items()}
 
 
 def refuse_impossible(
@@ -146,6 +170,8 @@ def refuse_impossible(
         raise ConfigError(f"actions of {recipe.name} must be {' or '.join(kinds)}, got {kind}")
     if positions >= 2**31:
         raise ConfigError(f"num_envs x rollout_length must be below 2**31, got {positions:,}")
+    if run.seed + run.seeds > 2**31:
+        raise ConfigError(f"seed + seeds must be at most 2**31, got {run.seed + run.seeds:,}")
     if run.total_steps < positions:
         raise ConfigError(
             f"total_steps must be at least one rollout, num_envs x rollout_length = {positions:,}, "

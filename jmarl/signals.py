@@ -1,5 +1,6 @@
 """Stopping when asked to: between two chunks, with a checkpoint."""
 
+import shlex
 import signal
 import threading
 from pathlib import Path
@@ -11,7 +12,7 @@ class Stopped(KeyboardInterrupt):
     """Training was asked to stop and did, leaving a checkpoint in `folder` if it has one."""
 
     def __init__(self, number: int, folder: Path | None) -> None:
-        kept = f"; to go on: jmarl train --resume {folder}" if folder else ""
+        kept = f"; to go on: jmarl train --resume {shlex.quote(str(folder))}" if folder else ""
         super().__init__(f"stopped by {signal.Signals(number).name}{kept}")
         self.number = number
 

@@ -1,6 +1,7 @@
 """Where metrics go: one file of JSON lines per seed, and a person who watches."""
 
 import json
+import math
 import sys
 import time
 from collections.abc import Sequence
@@ -10,6 +11,7 @@ from typing import Any, Protocol
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from jmarl.fields import ConfigError
 from jmarl.folder import Folder
 
 Records = Sequence[dict[str, Any]]  # one per seed
@@ -34,7 +36,7 @@ class JsonLines:
 
     def write(self, records: Records) -> None:
         for file, record in zip(self.files, records, strict=True):
-            file.write(json.dumps(record) + "\n")
+            file.write(json.dumps({name: sound(x) for name, x in record.items()}) + "\n")
             file.flush()
 
     def close(self) -> None:
@@ -42,12 +44,21 @@ class JsonLines:
             file.close()
 
 
+def sound(x: Any) -> Any:
+    """JSON has no NaN and no infinity: null stands for them."""
+    return x if not isinstance(x, float) or math.isfinite(x) else None
+
+
 def keep_until(path: Path, updates: int) -> None:
     """Drop records of more updates than that, and a last line that was not finished."""
+    path.parent.mkdir(exist_ok=True)
     if not path.exists():
         return
     whole = [line for line in path.read_text().splitlines(keepends=True) if line.endswith("\n")]
-    kept = [line for line in whole if json.loads(line)["updates"] <= updates]
+    try:
+        kept = [line for line in whole if json.loads(line)["updates"] <= updates]
+    except (ValueError, LookupError, TypeError) as error:
+        raise ConfigError(f"run must have sound metrics, got {path} ({error!r})") from error
     part = path.with_suffix(".part")
     part.write_text("".join(kept))
     part.replace(path)

@@ -59,6 +59,7 @@ def keep_compiled(folder: str = "auto") -> str:
     if folder == "off":
         jax.config.update("jax_enable_compilation_cache", False)
         return "off"
+    jax.config.update("jax_enable_compilation_cache", True)
     if folder == "auto":
         home = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
         folder = os.environ.get("JAX_COMPILATION_CACHE_DIR", str(home / "jmarl" / "xla"))

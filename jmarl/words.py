@@ -26,12 +26,12 @@ FLAGS = {
     "env.NAME": "an option of the environment, as in --env.episode_limit 50; see `jmarl envs ENV`",
     "quiet": "no progress",
 }
-SWITCHES = ("quiet",)
+SWITCHES = ("quiet", "no-quiet")
+ALONE = ""  # the value of a flag that none follows
 
 
 def read_order(words: list[str]) -> Order | None:
     """The words of `jmarl train`, or None if they asked for help, which is printed."""
-
     given, names = pairs(words)
     helped = "help" in given or "h" in given
     if not names and "resume" not in given:
@@ -52,19 +52,22 @@ def read_order(words: list[str]) -> Order | None:
 
 def sort_order(algorithm: str, given: dict[str, str]) -> Order:
     """Flags of the command, of the environment, and settings of the algorithm, told apart."""
-
     flags, env_options, settings = {}, {}, {}
     configs = [ALL[algorithm].config] if algorithm else [r.config for r in ALL.values()]
-    known = {name for config in (RunConfig(), *configs) for name in hints(type(config))}
+    types = {n: t for config in (RunConfig(), *configs) for n, t in hints(type(config)).items()}
+    dashed = {name.replace("_", "-"): name for name in sorted(types)}
     for flag, value in given.items():
-        name = flag.replace("-", "_")
-        if flag in FLAGS:
-            flags[flag] = value
-        elif flag.startswith("env."):
+        if flag.startswith("env."):
             env_options[flag.removeprefix("env.").replace("-", "_")] = parse(value)
+            continue
+        name = find(flag, {**dashed, **dict.fromkeys(FLAGS)}, f"flag of train {algorithm}".strip())
+        if value == ALONE:
+            if flag not in SWITCHES and types.get(name) is not bool:
+                raise ConfigError(f"{flag} must have a value, got none")
+            value = "true"
+        if name is None:
+            flags[flag] = value
         else:
-            dashed = {n.replace("_", "-"): n for n in sorted(known)}
-            find(name.replace("_", "-"), {**dashed, **FLAGS}, f"flag of train {algorithm}".strip())
             settings[name] = value
     return Order(algorithm, settings, env_options, flags)
 
@@ -80,15 +83,16 @@ def pairs(words: list[str]) -> tuple[dict[str, str], list[str]]:
             continue
         alone = flag in (*SWITCHES, "help", "h")
         following = words[i] if i < len(words) else "--"
-        if not equals and not alone and not is_flag(following) and "=" not in following:
+        if not equals and not alone and not is_flag(following):
             value, i = following, i + 1
         elif not equals:
-            value = "true"
-            if flag.startswith("no-"):
-                flag, value = flag.removeprefix("no-"), "false"
+            value = ALONE
+        flag = flag if flag.startswith("env.") else flag.replace("_", "-")
+        if value == ALONE and flag.startswith("no-"):
+            flag, value = flag.removeprefix("no-"), "false"
         if flag in given:
             raise ConfigError(f"{flag} must be given once, got {given[flag]!r} and {value!r}")
-        given[flag.replace("_", "-") if not flag.startswith("env.") else flag] = value
+        given[flag] = value
     return given, names
 
 

@@ -45,15 +45,27 @@ WRONG = {  # the words after `jmarl`: what the one line must say
     "train maddpg --hidden-dim 64,0": ("hidden_dim", "at least 1", "(64, 0)"),
     "train maddpg --preset paper": ("'paper'", "openai", "iqbal"),
     "train maddpg --env mpe/simple_spred": ("'mpe/simple_spred'", "'mpe/simple_spread'"),
-    "train maddpg --env toy/cue --actions box": ("actions",),
+    "train maddpg --env toy/cue --actions box": ("actions of toy/cue must be discrete", "box"),
     "train maddpg --env.num_agent 4": ("'num_agent'", "'num_agents'"),
     "train maddpg --env.episode_limit 0": ("episode_limit", "at least 1"),
     "train maddpg --seed 1 --seed 2": ("seed must be given once",),
     "train --resume nowhere": ("run must be", "'nowhere'"),
     "train --resume nowhere --seeds 3": ("resume takes no settings", "seeds"),
+    "train ddpg --resume nowhere": ("resume takes no settings", "ddpg"),
+    "train --resume nowhere --preset iqbal": ("resume takes no settings", "preset"),
+    "train --resume ~nosuchuser/x": ("run must be a path", "'~nosuchuser/x'"),
+    "train maddpg --out": ("out must have a value",),
+    "train maddpg --gamma --seed 3": ("gamma must have a value",),
+    "train maddpg --num_envs 9 --num-envs 4": ("num-envs must be given once",),
+    "train maddpg --seed 5000000000": ("seed must be below 2**31", "5000000000"),
+    "train maddpg --seed 2147483647 --seeds 2": ("seed + seeds must be at most 2**31",),
+    "train maddpg --buffer-size 1e14": ("buffer_size must be below 2**31",),
+    "train maddpg --eval-episodes 1e12": ("eval_episodes must be below 2**31",),
+    "train maddpg --rollout-length 1 --buffer-size 10": ("buffer_size must be above num_envs",),
     "eval": ("run",),
     "eval nowhere": ("run must be", "'nowhere'"),
-    "eval nowhere --episodes 0": ("episodes", "at least 1", "0"),
+    "eval nowhere --episodes 0": ("episodes", "between 1 and 1,000,000", "got 0"),
+    "eval nowhere --episodes 1e12": ("episodes", "1,000,000"),
     "envs mpe/simple_spred": ("'mpe/simple_spred'", "'mpe/simple_spread'"),
     "envs --lots": ("--lots",),
     "algos now": ("now",),
@@ -141,7 +153,7 @@ def test_flags_in_every_spelling() -> None:
     given, names = pairs(words)
     assert names == ["a"]
     assert given == {
-        **{"b": "1", "c": "2", "d": "3", "e": "true", "f": "false", "g": "-0.5"},
+        **{"b": "1", "c": "2", "d": "3", "e": "", "f": "false", "g": "-0.5"},
         **{"h-i": "2e6", "env.num_agents": "3"},
     }
 

@@ -1,8 +1,10 @@
 """The host side: schedules, run folders, resuming, loading, what lands on disk."""
 
 import json
+import shutil
 import signal
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ from jmarl import checkpoint
 from jmarl.api import env_of, own_name
 from jmarl.config import experiment
 from jmarl.fit import Fit
-from jmarl.folder import open_folder
+from jmarl.folder import Folder, open_folder
 from jmarl.program import Program, schedule
 from jmarl.signals import Stop, Stopped
 from jmarl.sinks import JsonLines, keep_until
@@ -57,14 +59,15 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> jmarl.Result:
     return jmarl.train("maddpg", "toy/parts", out=out, **TINY)
 
 
-@pytest.mark.parametrize(
-    ("rollouts", "evaluations"), [(1, 20), (19, 20), (67, 20), (1300, 20), (1301, 20), (9973, 7)]
-)
-def test_a_schedule_is_even_and_hardly_longer_than_asked(rollouts: int, evaluations: int) -> None:
-    plan = schedule(rollouts, evaluations)
-    assert plan.evaluations == min(rollouts, evaluations)
-    assert rollouts <= plan.rollouts <= max(1.01 * rollouts, rollouts + plan.evaluations - 1)
-    assert plan.rollouts == plan.rollouts_per_chunk * plan.chunks_per_evaluation * plan.evaluations
+@pytest.mark.parametrize("evaluations", [1, 7, 20])
+def test_a_schedule_is_even_and_hardly_longer_than_asked(evaluations: int) -> None:
+    for rollouts in range(1, 2000):
+        plan = schedule(rollouts, evaluations)
+        parts = plan.rollouts_per_chunk, plan.chunks_per_evaluation, plan.evaluations
+        assert rollouts <= plan.rollouts == np.prod(parts) <= 1.05 * rollouts
+        assert plan.evaluations <= evaluations
+    assert schedule(1300, 20).evaluations == 20 and schedule(19, 20).evaluations == 19
+    assert schedule(21, 20).rollouts == 22
 
 
 def test_no_chunk_is_longer_than_one_can_wait_for() -> None:
@@ -219,6 +222,7 @@ def test_a_checkpoint_of_another_program_is_refused(trained: jmarl.Result) -> No
     program = Program(jmarl.make_env("toy/parts", actions="simplex"), plan)
     folder = open_folder(trained.path).checkpoints
     at = checkpoint.newest(folder)
+    assert at is not None
     with pytest.raises(jmarl.ConfigError, match=r"of this program: learner/.* there, .* here"):
         checkpoint.restore(folder, at, program.state.learner, only_learner=True)
 
@@ -268,5 +272,94 @@ def test_an_environment_of_ones_own_trains_and_loads(tmp_path: Path) -> None:
     result = jmarl.train("maddpg", env, out=tmp_path / "own", **{**TINY, "seeds": 1})
     assert result.path is not None
     assert jmarl.load_policy(result.path, env=env).env is env
-    with pytest.raises(ValueError, match="mine/own"):
+    with pytest.raises(jmarl.ConfigError, match=r"env must be given.*'mine/own' was your own"):
         jmarl.load_policy(result.path)
+    with pytest.raises(jmarl.ConfigError, match="env_options are for environments by name"):
+        jmarl.train("maddpg", env, env_options={"horizon": 3}, out=tmp_path / "other", **TINY)
+
+
+def break_config(run: Path) -> None:
+    (run / "config.json").write_text("[]")
+
+
+def break_metrics(run: Path) -> None:
+    (run / "metrics" / "seed-0.jsonl").write_text("oops\n")
+
+
+def break_checkpoint(run: Path) -> None:
+    for path in run.glob("checkpoints/*/learner"):
+        shutil.rmtree(path)
+
+
+def shift_schedule(run: Path) -> None:
+    config = json.loads((run / "config.json").read_text())
+    config["run"]["evaluations"] = 1
+    (run / "config.json").write_text(json.dumps(config))
+
+
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [
+        (break_config, "run must have a sound config.json"),
+        (break_metrics, "run must have sound metrics"),
+        (break_checkpoint, "checkpoint must be whole"),
+        (shift_schedule, "checkpoint must be of this schedule"),
+    ],
+)
+def test_a_damaged_run_is_refused_in_a_line(
+    damage: Callable[[Path], None], says: str, trained: jmarl.Result, tmp_path: Path
+) -> None:
+    assert trained.path is not None
+    run = tmp_path / "run"
+    shutil.copytree(trained.path, run)
+    damage(run)
+    with pytest.raises(jmarl.ConfigError, match=says):
+        jmarl.resume(run, progress=False)
+
+
+def test_a_run_killed_before_its_first_checkpoint_starts_again(
+    trained: jmarl.Result, tmp_path: Path
+) -> None:
+    assert trained.path is not None
+    run = tmp_path / "run"
+    run.mkdir()
+    shutil.copy(trained.path / "config.json", run)
+    again = jmarl.resume(run, progress=False)
+    np.testing.assert_array_equal(again.returns, trained.returns)
+
+
+def test_nothing_is_left_of_a_run_that_fails_before_it_records(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(self: Program) -> Any:
+        raise MemoryError("all gone")
+
+    monkeypatch.setattr(Program, "random_return", fail)
+    with pytest.raises(MemoryError):
+        jmarl.train("maddpg", "toy/parts", out=tmp_path / "run", **TINY)
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_unasked_replay_ratio_is_cautioned_against() -> None:
+    few = experiment("maddpg", settings={"env": "toy/parts", "num_envs": 1})
+    assert "25 environment steps per update, 100 were asked" in Program(env_of(few), few).caution
+    enough = experiment("maddpg", settings={"env": "toy/parts", "num_envs": 64})
+    assert Program(env_of(enough), enough).caution == ""
+
+
+def test_what_json_cannot_say_is_null(tmp_path: Path) -> None:
+    (tmp_path / "metrics").mkdir()
+    sink = JsonLines(Folder(tmp_path), [0])
+    sink.write([{"updates": 1, "loss": float("nan"), "high": float("inf")}])
+    sink.close()
+    assert lines(tmp_path, 0) == [{"updates": 1, "loss": None, "high": None}]
+
+
+def test_an_algorithm_is_made_only_for_what_it_can_act_in() -> None:
+    spec = jmarl.make_env("toy/reach").spec
+    assert jmarl.make_algorithm("maddpg", spec, preset="iqbal")
+    with pytest.raises(jmarl.ConfigError, match="actions of maddpg must be discrete or box"):
+        simplex = jmarl.make_env("toy/parts", actions="simplex").spec
+        jmarl.make_algorithm("maddpg", simplex, preset="iqbal")
+    with pytest.raises(jmarl.ConfigError, match="no setting of maddpg itself is named 'num_envs'"):
+        jmarl.make_algorithm("maddpg", spec, num_envs=3)

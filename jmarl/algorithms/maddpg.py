@@ -22,7 +22,7 @@ from jmarl import actions, targets
 from jmarl.algorithms.batch import Batch, fold, mean
 from jmarl.algorithms.recipe import Preset, Recipe, off_policy_plan
 from jmarl.exploration import ornstein_uhlenbeck
-from jmarl.fields import knob, static
+from jmarl.fields import ConfigError, knob, static
 from jmarl.memory import replay
 from jmarl.networks.base import Net
 from jmarl.networks.initialisers import Scheme
@@ -324,9 +324,12 @@ def make(spec: EnvSpec, cfg: Config) -> Maddpg:
 def memory(spec: EnvSpec, cfg: Config, num_envs: int, rollout_length: int) -> Memory[Any]:
     """A replay of `buffer_size` transitions that keeps what MADDPG reads."""
     lean = lambda rollout: rollout.replace(view=rollout.view.replace(state=None, entities=None))
+    rollouts = math.ceil(cfg.buffer_size / (num_envs * rollout_length))
+    if rollouts * rollout_length < 2:
+        raise ConfigError(f"buffer_size must be above num_envs, {num_envs}, got {cfg.buffer_size}")
     return replay(
         rollout_length,
-        rollouts=math.ceil(cfg.buffer_size / (num_envs * rollout_length)),
+        rollouts,
         batch_size=cfg.batch_size * (spec.num_agents if cfg.own_batches else 1),
         standardise_rewards=cfg.standardise_rewards,
         keep=lean,
