@@ -113,7 +113,8 @@ def replay(
     whole rollout, whose last view only bootstraps. Positions without a step are drawn too;
     learners weigh by `valid`. `standardise_rewards` gives rewards less the mean over the stored
     steps, divided by their standard deviation, per agent (so do maddpg-pytorch and MAAC).
-    `keep` may drop what the learner never reads.
+    `keep` may drop what the learner never reads. Rollouts that open with fresh episodes
+    (`LoopConfig.episodic`) need `whole_rollouts`: their first view follows nothing.
 
     Raises ValueError if less than one segment and its last view fits.
     """

@@ -37,7 +37,7 @@ class View(struct.PyTreeNode):
 
     obs: Array  # [A, O] padded with zeros to the widest agent
     available: Array  # [A, U] bool; padded actions are unavailable
-    alive: Array  # [A] bool: may act, and counts in losses
+    alive: Array  # [A] bool: may act, and counts in the losses of policies
     state: Array | None = None  # [S] for centralised training only; None once a memory drops it
     entities: Entities | None = None
 
