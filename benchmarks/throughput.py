@@ -30,6 +30,7 @@ from jmarl.fields import ConfigError
 from jmarl.signals import Stopped
 
 HERE = Path(__file__).parent
+STOPPING = (signal.SIGINT, signal.SIGTERM)
 RUNGS = "1,8,64,512,4096"
 ELSEWHERE = {"env": "--env", "num_envs": "--rungs", "seeds": "nothing: one seed is timed"}
 
@@ -213,12 +214,13 @@ def events(command: Sequence[str]) -> Iterator[dict[str, Any]]:
 
     The process does not outlive this iterator.
     """
-    with (
-        tempfile.TemporaryFile("w+") as errors,
-        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True) as process,
-    ):
-        assert process.stdout is not None
+    with tempfile.TemporaryFile("w+") as errors:
+        # a signal that came while the process is made would leave an orphan: it waits
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True)
         try:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+            assert process.stdout is not None
             event: dict[str, Any] = {}
             for line in process.stdout:
                 if line.startswith("{"):  # a library may print as it is imported
@@ -230,6 +232,7 @@ def events(command: Sequence[str]) -> Iterator[dict[str, Any]]:
                 yield {"failed": obituary(process.returncode, errors.read())}
         finally:
             process.kill()
+            process.communicate()
 
 
 def obituary(code: int, errors: str) -> str:
@@ -255,7 +258,7 @@ def stop(number: int, frame: FrameType | None) -> NoReturn:
 
 
 if __name__ == "__main__":
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in STOPPING:
         signal.signal(number, stop)
     # what is checked here needs no device, and the accelerator's memory belongs to the rungs
     jax.config.update("jax_platforms", "cpu")

@@ -15,6 +15,7 @@ from jmarl.folder import Folder
 from jmarl.program import Program
 from jmarl.signals import Stop, Stopped
 from jmarl.sinks import Sink
+from jmarl.versions import versions
 
 
 @dataclass
@@ -124,6 +125,8 @@ class Fit:
         if time.monotonic() - self.saved_at < at_least:
             return
         meta = {
+            "config": self.program.experiment.as_json(),
+            "versions": versions(),
             "chunks_done": self.chunks_done,
             "env_steps": self.env_steps,
             "seconds": self.seconds,

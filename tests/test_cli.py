@@ -22,7 +22,7 @@ QUICK = shlex.split("""--env toy/cue --num-envs 4 --rollout-length 5 --total-ste
 
 WRONG = {  # the words after `jmarl`: what the one line must say
     "trian maddpg": ("'trian'", "did you mean 'train'"),
-    "train madpg": ("'madpg'", "did you mean 'maddpg'"),
+    "train madpg": ("'madpg'", "did you mean 'maddpg'", "there is maddpg, ddpg"),
     "train": (),
     "train maddpg ddpg": ("one name", "'maddpg ddpg'"),
     "train --env toy/cue": ("algorithm must be one of maddpg, ddpg",),

@@ -223,6 +223,9 @@ def test_a_checkpoint_of_another_program_is_refused(trained: jmarl.Result) -> No
     folder = open_folder(trained.path).checkpoints
     at = checkpoint.newest(folder)
     assert at is not None
+    meta = checkpoint.restore_meta(folder, at)
+    assert meta["config"] == json.loads((trained.path / "config.json").read_text())
+    assert meta["versions"]["packages"]["jax"] == jax.__version__
     with pytest.raises(jmarl.ConfigError, match=r"of this program: learner/.* there, .* here"):
         checkpoint.restore(folder, at, program.state.learner, only_learner=True)
 
