@@ -28,8 +28,9 @@ class Entities(struct.PyTreeNode):
     """What attention over entities needs; absent (None) elsewhere."""
 
     features: Array  # [E, F] agents first
-    absent: Array  # [E] bool: this slot is empty in this episode
+    absent: Array  # [E] bool: this slot is empty; agents are absent for whole episodes
     hidden: Array  # [A, E] bool: agent a does not see entity e
+    outside: Array | None = None  # [A, E] bool: e is in another true group than a, where known
 
 
 class View(struct.PyTreeNode):
@@ -115,8 +116,9 @@ class EnvSpec:
     team_reward: Literal["mean", "sum", "shared"] | None = None  # None: agents' own rewards
     num_entities: int = 0
     entity_size: int = 0
+    true_groups: bool = False  # entities tell who is `outside` whose group
     agent_features: tuple[int, int] | None = None  # state[:A * size] holds [A, size]: (A, size)
-    info: tuple[tuple[str, Literal["sum", "last"]], ...] = ()
+    info: tuple[tuple[str, Literal["sum", "last"]], ...] = ()  # named as metrics: win_rate
 
     @property
     def num_agents(self) -> int:
@@ -149,8 +151,12 @@ class EnvSpec:
     def example_view(self) -> View:
         """One environment's worth of zeros, to size networks and memories with."""
         a, e = self.num_agents, self.num_entities
+        hidden = jnp.zeros((a, e), bool)
         entities = Entities(
-            jnp.zeros((e, self.entity_size)), jnp.zeros(e, bool), jnp.zeros((a, e), bool)
+            features=jnp.zeros((e, self.entity_size)),
+            absent=jnp.zeros(e, bool),
+            hidden=hidden,
+            outside=hidden if self.true_groups else None,
         )
         return View(
             obs=jnp.zeros((a, self.obs_size)),

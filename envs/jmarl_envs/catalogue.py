@@ -1,11 +1,13 @@
 """What the registry holds: entries, their options, and what is told without making anything."""
 
 import difflib
+import importlib.util
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from math import isfinite
 from numbers import Integral, Real
-from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin
+from typing import Annotated, Any, Literal, NamedTuple, cast, get_args, get_origin
 
 from jmarl.types import ActionKind, Environment
 
@@ -18,6 +20,10 @@ class UnknownName(ValueError):
 
 class BadOption(ValueError):
     """An option's value is not one of those allowed."""
+
+
+class MissingPackage(ValueError):
+    """An environment needs a package that is not installed; the message says how to install it."""
 
 
 class Range(NamedTuple):
@@ -46,8 +52,13 @@ class Option:
             return isinstance(self.default, bool)  # True is no number here
         if not isinstance(value, self._kind()):
             return False
-        above = self.least is None or value >= self.least
-        return above and (self.most is None or value <= self.most)
+        return not isinstance(value, Real) or self._within(cast(float, value))
+
+    def _within(self, number: float) -> bool:
+        if not isinstance(number, Integral) and not isfinite(number):
+            return False
+        above = self.least is None or number >= self.least
+        return above and (self.most is None or number <= self.most)
 
     def allowed(self) -> str:
         """In words, for messages and listings."""
@@ -76,6 +87,7 @@ class Listing:
     lacks: tuple[str, ...] = ()
     defects: tuple[str, ...] = ()
     name: str = ""
+    missing: str = ""  # why it cannot be made here, and the command that mends it
     aliases: tuple[str, ...] = ()
     options: tuple[tuple[str, str, str], ...] = ()  # name, default, what is allowed
     action_kinds: tuple[ActionKind, ...] = ()
@@ -83,12 +95,34 @@ class Listing:
     obs_sizes: tuple[int, ...] = ()
     action_parts: tuple[tuple[int, ...], ...] = ()
     state_size: int = 0
+    num_entities: int = 0
+    entity_size: int = 0
     episode_limit: int = 0
     teams: tuple[int, ...] = ()
     team_names: tuple[str, ...] = ()
     team_reward: str | None = None
     random_return: tuple[tuple[str, float, float], ...] = ()  # team, mean over agents, std. error
     measured: str = ""  # how random_return was found; empty if it was not
+
+
+class Needs(NamedTuple):
+    """A package beyond jmarl's own requirements, and the extra that brings it."""
+
+    package: str
+    extra: str
+
+    def missing(self) -> str:
+        """Why nothing can be made here, in words; empty where the package is installed."""
+        if importlib.util.find_spec(self.package) is not None:
+            return ""
+        return f"needs {self.package}, which is not installed: pip install 'jmarl[{self.extra}]'"
+
+
+class Peer(NamedTuple):
+    """The same environment, as its library makes it: what we are compared and timed beside."""
+
+    library: Literal["jaxmarl", "jumanji"]
+    make: Callable[[], Any]  # with the library's own limit
 
 
 @dataclass(frozen=True)
@@ -100,8 +134,17 @@ class Entry:
     listing: Listing = field(default_factory=Listing)
     options: Mapping[str, Option] | None = None
     aliases: tuple[str, ...] = ()
+    needs: Needs | None = None
+    peer: Peer | None = None
+
+    @property
+    def missing(self) -> str:
+        """Why it cannot be made on this machine; empty where it can."""
+        return self.needs.missing() if self.needs else ""
 
     def make(self, **given: Any) -> Environment[Any]:
+        if self.missing:
+            raise MissingPackage(f"{self.name} {self.missing}")
         for name, value in given.items() if self.options is not None else ():
             self._check(name, value)
         return self.factory(**given)

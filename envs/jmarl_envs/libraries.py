@@ -1,4 +1,4 @@
-"""Importing libraries that greet: their words and warnings are not ours."""
+"""What adapters of libraries share: quiet imports, limits out of reach, states of firm types."""
 
 import contextlib
 import io
@@ -7,6 +7,11 @@ import warnings
 from collections.abc import Iterator
 from importlib import import_module
 from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+NEVER = 2**30  # a library's own limit, out of reach: time is TimeLimit's
 
 
 @contextlib.contextmanager
@@ -36,3 +41,8 @@ def import_library(name: str) -> Any:
             if error.name != name:
                 raise
             raise ImportError(f"these environments need {name}: pip install {name}") from error
+
+
+def firm(tree: Any) -> Any:
+    """The same without weak types: libraries' change between reset and step, and retrace."""
+    return jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.asarray(leaf).dtype), tree)

@@ -1,5 +1,6 @@
 """How much a uniformly random policy earns: what any learner must beat."""
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -14,6 +15,11 @@ BATCH = 1024  # episodes at a time
 
 def random_returns(env: Environment[Any], episodes: int, key: Key) -> Array:
     """Each agent's undiscounted return [episodes, A] under uniformly random available actions."""
+    return random_player(env)(jax.random.split(key, episodes))
+
+
+def random_player(env: Environment[Any]) -> Callable[[Key], Array]:
+    """Compiled: from a key for each episode [episodes] to each agent's return [episodes, A]."""
 
     def step(carry: tuple[Any, Array, Array], key: Key) -> tuple[tuple[Any, Array, Array], Array]:
         state, available, live = carry
@@ -30,7 +36,4 @@ def random_returns(env: Environment[Any], episodes: int, key: Key) -> Array:
         _, rewards = jax.lax.scan(step, opening, keys)
         return rewards.sum(0)
 
-    def all_episodes(keys: Array) -> Array:
-        return jax.lax.map(episode, keys, batch_size=BATCH)
-
-    return jax.jit(all_episodes)(jax.random.split(key, episodes))
+    return jax.jit(lambda keys: jax.lax.map(episode, keys, batch_size=BATCH))

@@ -16,13 +16,15 @@ from jax import Array
 
 from jmarl.types import ActionKind, EnvSpec, Key, Outcome, View
 from jmarl_envs.actions import one_hots
-from jmarl_envs.catalogue import Entry, Listing, Option
-from jmarl_envs.libraries import import_library, quietly
+from jmarl_envs.catalogue import Entry, Listing, Option, Peer
+from jmarl_envs.jaxmarl_suite import base
+from jmarl_envs.libraries import NEVER, firm
+from jmarl_envs.mpe_drawing import mpe_scene
 from jmarl_envs.mpe_scenarios import LACKS, SCENARIOS, Scenario
+from jmarl_envs.scene import Scene
 from jmarl_envs.time_limit import TimeLimit
 
 MOVES = 5  # none, left, right, down, up
-NEVER = 2**30  # the library's own limit, out of reach: time is TimeLimit's
 OPTIONS = {
     "actions": Option("discrete", choices=("discrete", "simplex", "box")),
     "episode_limit": Option(25, least=1),
@@ -69,6 +71,9 @@ class Mpe:
             return rows
         return [from_box(row, moving) for row, moving in zip(rows, self.moving, strict=True)]
 
+    def draw(self, state: Any) -> Scene:
+        return mpe_scene(self.library, self.spec, state)
+
 
 def from_box(numbers: Array, moving: bool) -> Array:
     """The library's vector for numbers in [-1, 1]: a force (x, y) if moving, then a message."""
@@ -78,11 +83,6 @@ def from_box(numbers: Array, moving: bool) -> Array:
     none, left, right = jnp.zeros(1), (-numbers[:2]).clip(0), numbers[:2].clip(0)
     force = [none, left[:1], right[:1], left[1:], right[1:]]
     return jnp.concatenate([*force, (numbers[2:] + 1) / 2])
-
-
-def firm(tree: Any) -> Any:
-    """The same without weak types: the library's change between reset and step, and retrace."""
-    return jax.tree.map(lambda leaf: jnp.asarray(leaf, leaf.dtype), tree)
 
 
 def moves(library: Any, name: str) -> bool:
@@ -143,10 +143,12 @@ def sides(library: Any, agents: Sequence[str]) -> tuple[tuple[int, ...], tuple[s
 
 
 def load(library_id: str, **options: Any) -> Any:
-    """The library's environment, built outside any trace."""
-    jaxmarl = import_library("jaxmarl")
-    with quietly(), jax.ensure_compile_time_eval():
-        return jaxmarl.make(library_id, max_steps=NEVER, **options)
+    """The library's environment, its own limit out of reach."""
+    return base.load(library_id, max_steps=NEVER, **options)
+
+
+def _peer(scenario: Scenario) -> Any:
+    return base.load(scenario.library_id, **scenario.fixed)
 
 
 def _entry(task: str, scenario: Scenario) -> Entry:
@@ -157,6 +159,7 @@ def _entry(task: str, scenario: Scenario) -> Entry:
         listing=Listing(scenario.summary, scenario.reward, lacks, scenario.defects),
         options=OPTIONS | dict(scenario.options),
         aliases=(scenario.alias or scenario.library_id,),
+        peer=Peer("jaxmarl", partial(_peer, scenario)),
     )
 
 

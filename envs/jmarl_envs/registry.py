@@ -12,7 +12,18 @@ from typing import Any
 from jmarl.types import Environment, EnvSpec
 from jmarl_envs.catalogue import Entry, Factory, Listing, UnknownName, did_you_mean, options_of
 
-SUITES = ("jmarl_envs.toys", "jmarl_envs.mpe")  # modules with ENTRIES, cheap to import
+SUITES = (  # modules with ENTRIES, cheap to import
+    "jmarl_envs.toys",
+    "jmarl_envs.matrix",
+    "jmarl_envs.grid",
+    "jmarl_envs.pursuit",
+    "jmarl_envs.group_matching",
+    "jmarl_envs.mpe",
+    "jmarl_envs.jaxmarl_suite",
+    "jmarl_envs.particle",
+    "jmarl_envs.jumanji_suite",
+    "jmarl_envs.smax",
+)
 GROUP = "jmarl.environments"  # entry points: a name `suite/task` and its factory
 _OUTSIDE: dict[str, Entry] = {}
 
@@ -32,8 +43,13 @@ def register(name: str, factory: Factory, listing: Listing | None = None) -> Non
 
 
 def names() -> tuple[str, ...]:
-    """Every environment's name."""
+    """Every environment's name, those whose packages are missing too."""
     return tuple(entry.name for entry in _entries())
+
+
+def entry(name: str) -> Entry:
+    """What the registry holds of the environment called `name`."""
+    return _find(name)
 
 
 def listings() -> dict[str, Listing]:
@@ -48,6 +64,8 @@ def spec_facts(spec: EnvSpec) -> dict[str, Any]:
         "obs_sizes": spec.obs_sizes,
         "action_parts": spec.action_parts,
         "state_size": spec.state_size,
+        "num_entities": spec.num_entities,
+        "entity_size": spec.entity_size,
         "episode_limit": spec.episode_limit,
         "teams": spec.teams,
         "team_names": spec.team_names,
@@ -97,10 +115,11 @@ def _listing(entry: Entry) -> Listing:
     listing = replace(
         entry.listing,
         name=entry.name,
+        missing=entry.missing,
         aliases=entry.aliases,
         options=tuple((name, repr(o.default), o.allowed()) for name, o in options.items()),
     )
-    facts = _recorded().get(entry.name) or _asked(entry)
+    facts = _recorded().get(entry.name) or ({} if entry.missing else _asked(entry))
     listing = replace(listing, **facts)
     kinds = options["actions"].choices if "actions" in options else listing.action_kinds
     return replace(listing, action_kinds=kinds)
@@ -118,11 +137,7 @@ def _asked(entry: Entry) -> dict[str, Any]:
 def _recorded() -> dict[str, dict[str, Any]]:
     """Facts by name, as experiments/random_returns.py wrote them."""
     text = resources.files("jmarl_envs").joinpath("facts.json").read_text("utf-8")
-    data = json.loads(text)
-    return {
-        name: _as_tuples(facts) | {"measured": data["measured"]}
-        for name, facts in data["environments"].items()
-    }
+    return {name: _as_tuples(facts) for name, facts in json.loads(text).items()}
 
 
 def _as_tuples(value: Any) -> Any:

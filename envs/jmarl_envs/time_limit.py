@@ -1,13 +1,15 @@
 """The one clock: environments report true endings alone, this wrapper cuts at the limit."""
 
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import jax.numpy as jnp
 from flax import struct
 from jax import Array
 
 from jmarl.types import Environment, EnvSpec, Key, Outcome, View
+from jmarl_envs.scene import Scene
 
 S = TypeVar("S")
 
@@ -41,3 +43,9 @@ class TimeLimit(Generic[S]):
         time = state.time + 1
         late = out.truncated | (time >= self.spec.episode_limit)
         return Timed(inner, time), out.replace(truncated=late & ~out.terminated)
+
+    @property
+    def draw(self) -> Callable[[Timed[Any]], Scene] | None:
+        """The wrapped environment's drawing function, if it has one."""
+        inner = getattr(self.env, "draw", None)
+        return None if inner is None else lambda state: inner(state.inner)

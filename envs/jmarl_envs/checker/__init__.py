@@ -6,10 +6,14 @@ from typing import Any, TypeVar
 import jax
 
 from jmarl.types import Environment, EnvSpec, Key
-from jmarl_envs.checker import episode_rules, shape_rules, spec_rules
-from jmarl_envs.checker.episodes import record_episodes
+from jmarl_envs.checker import draw_rules, entity_rules, episode_rules, shape_rules, spec_rules
+from jmarl_envs.checker.episodes import Episodes, Trial
 
 E = TypeVar("E")  # what a rule looks at
+BEHAVIOUR: tuple[Callable[[Episodes], Iterator[str]], ...] = (
+    *episode_rules.RULES,
+    *entity_rules.RULES,
+)
 
 
 class ContractError(ValueError):
@@ -24,11 +28,14 @@ class ContractError(ValueError):
         )
 
 
-def check(env: Environment[Any], episodes: int = 6, key: Key | None = None) -> None:
+def check(
+    env: Environment[Any], episodes: int = 6, key: Key | None = None, trial: Trial | None = None
+) -> None:
     """Raise one ContractError with all that is wrong, or return after a few seconds.
 
-    Looks at the spec, at shapes and types, at `episodes` random episodes, and at two of extreme
-    actions. Costs two compilations: a batch of episodes, and one step by itself.
+    Looks at the spec, at shapes and types, at `episodes` random episodes, at two of extreme
+    actions, and at the drawing if there is one. Costs three compilations: a batch of episodes, one
+    reset and one step by themselves; a `trial` of the same environment may have them ready.
     """
     spec = env.spec
     if not isinstance(spec, EnvSpec):
@@ -39,13 +46,19 @@ def check(env: Environment[Any], episodes: int = 6, key: Key | None = None) -> N
         shape_rules.RULES, lambda: shape_rules.trace(env), "reset or step fails", findings
     )
     findings += _look(
-        episode_rules.RULES,
-        lambda: record_episodes(env, max(episodes, 2), key),
+        BEHAVIOUR,
+        lambda: (trial or Trial(env, episodes)).record(key),
         "episodes cannot be run",
         findings,
     )
+    findings += _look(draw_rules.RULES, lambda: env, "draw fails", findings)
     if findings:
         raise ContractError(spec.name, findings)
+
+
+def behaviour(episodes: Episodes) -> list[str]:
+    """What is wrong with recorded episodes, in words; empty where nothing is."""
+    return [finding for rule in BEHAVIOUR for finding in rule(episodes)]
 
 
 def _look(

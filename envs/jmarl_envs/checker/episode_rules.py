@@ -7,8 +7,8 @@ import jax
 import numpy as np
 
 from jmarl_envs.checker.episodes import Episodes
+from jmarl_envs.checker.words import Findings, first
 
-Findings = Iterator[str]
 CLOSE = {"rtol": 1e-4, "atol": 1e-4}  # a batch may be summed in another order
 
 
@@ -16,13 +16,13 @@ def padding_is_zero(episodes: Episodes) -> Findings:
     """Observations hold nothing beyond an agent's own size."""
     padded = episodes.record.view.obs * ~episodes.spec.obs_mask()
     if padded.any():
-        yield f"view.obs: expected zeros in the padding, found some {_first(padded != 0)}"
+        yield f"view.obs: expected zeros in the padding, found some {first(padded != 0)}"
 
 
 def padding_is_unavailable(episodes: Episodes) -> Findings:
     padded = episodes.record.view.available & ~episodes.spec.action_mask()
     if padded.any():
-        yield f"view.available: expected no padded action, found some {_first(padded)}"
+        yield f"view.available: expected no padded action, found some {first(padded)}"
 
 
 def the_living_can_act(episodes: Episodes) -> Findings:
@@ -30,7 +30,7 @@ def the_living_can_act(episodes: Episodes) -> Findings:
     stuck = view.alive & ~view.available.any(-1)
     stuck[1:] &= episodes.live[..., None]
     if stuck.any():
-        yield f"view.available: expected a choice for each living agent, found none {_first(stuck)}"
+        yield f"view.available: expected a choice for each living agent, found none {first(stuck)}"
 
 
 def all_is_finite(episodes: Episodes) -> Findings:
@@ -40,7 +40,7 @@ def all_is_finite(episodes: Episodes) -> Findings:
     for path, leaf in _leaves(told):
         wild = ~np.isfinite(leaf) if np.issubdtype(leaf.dtype, np.floating) else np.zeros(1, bool)
         if wild.any():
-            yield f"{path}: expected finite numbers, found NaN or infinity {_first(wild)}"
+            yield f"{path}: expected finite numbers, found NaN or infinity {first(wild)}"
 
 
 def cut_at_the_limit_alone(episodes: Episodes) -> Findings:
@@ -48,16 +48,16 @@ def cut_at_the_limit_alone(episodes: Episodes) -> Findings:
     out, limit = episodes.record.outcome, episodes.spec.episode_limit
     early = (out.truncated & episodes.live)[:-1]
     if early.any():
-        yield f"truncated: expected at step {limit} alone, found true {_first(early)}"
+        yield f"truncated: expected at step {limit} alone, found true {first(early)}"
     missed = (episodes.live & ~episodes.over)[-1]
     if missed.any():
-        yield f"truncated: expected true at step {limit}, found false {_first(missed[None])}"
+        yield f"truncated: expected true at step {limit}, found false {first(missed[None])}"
 
 
 def one_ending_at_most(episodes: Episodes) -> Findings:
     both = episodes.record.outcome.terminated & episodes.record.outcome.truncated
     if both.any():
-        yield f"terminated and truncated: expected one of them, found both {_first(both)}"
+        yield f"terminated and truncated: expected one of them, found both {first(both)}"
 
 
 def does_not_reset_itself(episodes: Episodes) -> Findings:
@@ -74,7 +74,7 @@ def does_not_reset_itself(episodes: Episodes) -> Findings:
         if always and fresh[ends].all() and not fresh[between].any():
             yield (
                 f"{path}: expected the episode's true last value, found that of a reset "
-                f"{_first(ends)}: an environment never resets itself"
+                f"{first(ends)}: an environment never resets itself"
             )
 
 
@@ -84,8 +84,8 @@ def same_key_same_episode(episodes: Episodes) -> Findings:
 
 
 def alone_as_in_a_batch(episodes: Episodes) -> Findings:
-    """One environment by itself does what it does under vmap."""
-    for path in _differing(episodes.first_step, episodes.alone, CLOSE):
+    """One environment by itself does what it did under vmap, from several states."""
+    for path in _differing(episodes.batched, episodes.alone, CLOSE):
         yield f"{path}: expected the same under vmap as alone, found a difference"
 
 
@@ -102,14 +102,7 @@ def shared_rewards_are_equal(episodes: Episodes) -> Findings:
         own = reward[..., np.array(spec.teams) == team]
         unequal = own != own[..., :1]
         if unequal.any():
-            yield f"reward: expected one reward for all of a team, found several {_first(unequal)}"
-
-
-def _first(wrong: Any) -> str:
-    """Where: the first true entry of [T, N, ...]."""
-    place = np.argwhere(wrong)[0]
-    agent = f", agent {place[2]}" if len(place) > 2 else ""
-    return f"(position {place[0]}, episode {place[1]}{agent})"
+            yield f"reward: expected one reward for all of a team, found several {first(unequal)}"
 
 
 def _leaves(tree: Any) -> list[tuple[str, np.ndarray]]:

@@ -11,10 +11,10 @@ from jax import Array
 
 from jmarl.types import Environment, EnvSpec, Key, Outcome, View
 from jmarl_envs.actions import extreme_actions, random_actions
+from jmarl_envs.plain import plain
 
 SIGNS = (1.0, -1.0)  # beside random episodes: all last choices (upper corner), all first ones
-
-
+PLACES = 6  # steps that are taken again, by one environment alone
 PAD = 0.7  # what stands in an action's padding to see whether it matters
 HASTE = {"xla_backend_optimization_level": 0}  # these programs compile far longer than they run
 
@@ -36,12 +36,11 @@ class Record(NamedTuple):
     outcome: Outcome  # [T, N, ...]; its views are those from position 1 on
 
 
-class Lone(NamedTuple):
-    """A reset and the step after it, of one environment by itself."""
+class Again(NamedTuple):
+    """A few resets [R, ...], and steps [R, ...] from recorded states and actions."""
 
+    opening: tuple[Any, View]
     state: Any
-    view: View
-    next_state: Any
     outcome: Outcome
 
 
@@ -52,50 +51,105 @@ class Episodes:
     spec: EnvSpec
     record: Record
     again: Record  # the same program, run a second time
-    alone: Lone  # the first episode's first step
-    padded: Lone  # the same with other numbers in the action's padding
-
-    @property
-    def first_step(self) -> Lone:
-        """What `alone` should be."""
-        state, view, _, out = jax.tree.map(lambda leaf: leaf[0, 0], self.record)
-        return Lone(state, view, jax.tree.map(lambda leaf: leaf[1, 0], self.record.state), out)
+    batched: Again  # steps of the record
+    alone: Again  # the same, by one environment alone
+    padded: Again  # the same with other numbers in the action's padding
 
     @property
     def over(self) -> np.ndarray:
         """[T, N] bool: this step ended an episode, by either flag."""
-        out = self.record.outcome
-        return np.asarray(out.terminated | out.truncated)
+        return over(self.record.outcome)
 
     @property
     def live(self) -> np.ndarray:
         """[T, N] bool: this step was taken before its episode had ended."""
-        return np.cumsum(self.over, 0) - self.over == 0
+        return live(self.record.outcome)
+
+    @property
+    def reached(self) -> np.ndarray:
+        """[T+1, N] bool: this position belongs to its episode."""
+        return np.concatenate([np.ones_like(self.live[:1]), self.live])
 
 
-def record_episodes(env: Environment[Any], episodes: int, key: Key) -> Episodes:
-    """Random episodes and two of extreme actions, `episode_limit` steps each."""
-    signs = jnp.array([0.0] * episodes + list(SIGNS))
-    split = jax.jit(jax.vmap(partial(keys_of, limit=env.spec.episode_limit)))
-    keys = split(jax.random.split(key, len(signs)))
-    run = jax.jit(jax.vmap(partial(_episode, env), out_axes=1), compiler_options=HASTE)
-    record, again = plain(run(keys, signs)), plain(run(keys, signs))
-    lone = jax.jit(partial(_lone, env), compiler_options=HASTE)
-    first, action = jax.tree.map(lambda leaf: leaf[0], keys), record.action[0, 0]
-    mask = env.spec.action_mask()
-    padded = action if action.ndim < mask.ndim else np.where(mask, action, PAD).astype("float32")
-    alone, other = (plain(lone(first, numbers)) for numbers in (action, padded))
-    return Episodes(env.spec, record, again, alone, other)
+def over(outcome: Outcome) -> np.ndarray:
+    return np.asarray(outcome.terminated | outcome.truncated)
+
+
+def live(outcome: Outcome) -> np.ndarray:
+    ended = over(outcome)
+    return np.cumsum(ended, 0) - ended == 0
+
+
+class Trial:
+    """An environment and the programs that record it: compiled once, for key after key.
+
+    Each record holds `episodes` random episodes and two of extreme actions, `episode_limit` steps
+    each.
+    """
+
+    def __init__(self, env: Environment[Any], episodes: int = 6) -> None:
+        self.env, self.signs = env, jnp.array([0.0] * max(episodes, 2) + list(SIGNS))
+        self.keys = jax.jit(jax.vmap(partial(keys_of, limit=env.spec.episode_limit)))
+        self.run = jax.jit(jax.vmap(partial(_episode, env), out_axes=1), compiler_options=HASTE)
+        self.reset = jax.jit(env.reset, compiler_options=HASTE)
+        self.step = jax.jit(env.step, compiler_options=HASTE)
+
+    def record(self, key: Key) -> Episodes:
+        keys = self.keys(jax.random.split(key, len(self.signs)))
+        raw = self.run(keys, self.signs)
+        again = plain(self.run(keys, self.signs))
+        places = _places(key, live(raw.outcome))
+        mask = self.env.spec.action_mask()
+        actions = [raw.action[place] for place in places]
+        others = actions
+        if self.env.spec.action_kind != "discrete":
+            others = [jnp.where(mask, action, PAD) for action in actions]
+        return Episodes(
+            spec=self.env.spec,
+            record=plain(raw),
+            again=again,
+            batched=_batched(raw, places),
+            alone=self._alone(keys, raw, places, actions),
+            padded=self._alone(keys, raw, places, others),
+        )
+
+    def _alone(
+        self, keys: Keys, raw: Record, places: list[tuple[int, int]], actions: list[Array]
+    ) -> Again:
+        """The recorded steps at `places` once more, each by itself."""
+        openings, states, outs = [], [], []
+        for (t, n), action in zip(places, actions, strict=True):
+            before = jax.tree.map(lambda leaf, t=t, n=n: leaf[t, n], raw.state)
+            openings.append(plain(self.reset(keys.reset[n])))
+            state, out = plain(self.step(before, action, keys.step[n, t]))
+            states.append(state)
+            outs.append(out)
+        return Again(*(_stacked(rows) for rows in (openings, states, outs)))
+
+
+def _places(key: Key, live: np.ndarray) -> list[tuple[int, int]]:
+    """The first step of all, and others before an episode's end."""
+    among = np.argwhere(live)
+    chosen = jax.random.choice(key, len(among), (min(PLACES, len(among)) - 1,), replace=False)
+    return [(0, 0), *((int(t), int(n)) for t, n in among[np.asarray(chosen)])]
+
+
+def _batched(raw: Record, places: list[tuple[int, int]]) -> Again:
+    """The same steps, as the record has them."""
+    times, rows = np.array(places).T
+    opening = jax.tree.map(lambda leaf: leaf[0, rows], (raw.state, raw.view))
+    state = jax.tree.map(lambda leaf: leaf[times + 1, rows], raw.state)
+    outcome = jax.tree.map(lambda leaf: leaf[times, rows], raw.outcome)
+    return Again(*plain((opening, state, outcome)))
+
+
+def _stacked(trees: list[Any]) -> Any:
+    return jax.tree.map(lambda *leaves: np.stack(leaves), *trees)
 
 
 def keys_of(key: Key, limit: int) -> Keys:
     reset, act, step = jax.random.split(key, 3)
     return Keys(reset, jax.random.split(act, limit), jax.random.split(step, limit))
-
-
-def _lone(env: Environment[Any], keys: Keys, action: Array) -> Lone:
-    state, view = env.reset(keys.reset)
-    return Lone(state, view, *env.step(state, action, keys.step[0]))
 
 
 def _episode(env: Environment[Any], keys: Keys, sign: Array) -> Record:
@@ -117,14 +171,3 @@ def _episode(env: Environment[Any], keys: Keys, sign: Array) -> Record:
 
 def _prepend(first: Array, rest: Array) -> Array:
     return jnp.concatenate([first[None], rest])
-
-
-def plain(tree: Any) -> Any:
-    """The same in numpy; random keys as the numbers inside them."""
-
-    def convert(leaf: Array) -> np.ndarray:
-        if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
-            leaf = jax.random.key_data(leaf)
-        return np.asarray(leaf)
-
-    return jax.tree.map(convert, tree)

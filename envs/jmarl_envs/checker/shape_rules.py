@@ -1,6 +1,5 @@
 """Rules on shapes and types: found by tracing alone, nothing is compiled or run."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,8 +8,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from jmarl.types import Environment, EnvSpec, Key, Outcome, View
-
-Findings = Iterator[str]
+from jmarl_envs.checker.words import Findings
 
 
 @dataclass(frozen=True)
@@ -68,6 +66,8 @@ def info_is_as_specified(traced: Traced) -> Findings:
     for name, value in found.items():
         if value.shape != ():
             yield f"step's info[{name!r}]: expected a single number, found shape {value.shape}"
+        elif value.dtype != jnp.float32:
+            yield f"step's info[{name!r}]: expected float32, found {value.dtype}"
 
 
 def state_keeps_its_type(traced: Traced) -> Findings:

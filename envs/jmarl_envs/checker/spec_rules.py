@@ -1,10 +1,7 @@
 """Rules on the spec alone: does it agree with itself? Each yields what is wrong, in words."""
 
-from collections.abc import Iterator
-
 from jmarl.types import EnvSpec
-
-Findings = Iterator[str]
+from jmarl_envs.checker.words import Findings
 
 
 def one_entry_per_agent(spec: EnvSpec) -> Findings:

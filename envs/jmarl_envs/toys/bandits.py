@@ -1,7 +1,7 @@
 """Probes without memory or consequences: what is right shows now and is paid now."""
 
 import math
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -10,8 +10,11 @@ from jax import Array
 from jmarl.types import ActionKind, EnvSpec, Key, Outcome, View
 from jmarl_envs.actions import one_hots
 from jmarl_envs.catalogue import Count
+from jmarl_envs.common import agent_names, open_view, outcome
+from jmarl_envs.scene import Scene
 from jmarl_envs.time_limit import TimeLimit
-from jmarl_envs.toys.common import Cued, Cues, agent_names, open_view, outcome
+from jmarl_envs.toys.common import Cued, Cues
+from jmarl_envs.toys.drawing import board, scale
 
 
 class Cue:
@@ -46,6 +49,10 @@ class Cue:
         obs = jax.nn.one_hot(cue, self.spec.action_size)
         return open_view(self.spec, obs, obs.reshape(-1))
 
+    def draw(self, state: Any) -> Scene:
+        cues = zip(self.spec.agents, state.cue, strict=True)
+        return board({name: [i == cue for i in range(self.spec.action_size)] for name, cue in cues})
+
 
 def cue(num_agents: Count = 2, horizon: Count = 1, num_cues: Cues = 3) -> TimeLimit[Cued]:
     """A feed-forward probe; ends truly after `horizon` steps."""
@@ -78,6 +85,9 @@ class Reach:
 
     def view(self, goal: Array) -> View:
         return open_view(self.spec, goal[:, None], goal)
+
+    def draw(self, state: Any) -> Scene:
+        return scale(dict(zip(self.spec.agents, state.tolist(), strict=True)), "goals")
 
 
 def reach(num_agents: Count = 2, episode_limit: Count = 5) -> TimeLimit[Array]:
@@ -130,6 +140,15 @@ class Parts:
         rows = self.wanted(cue)
         obs = jnp.stack([jnp.pad(row, (0, self.spec.obs_size - row.size)) for row in rows])
         return open_view(self.spec, obs, jnp.concatenate(rows))
+
+    def draw(self, state: Any) -> Scene:
+        """A row for each part."""
+        rows = {}
+        for name, cue, parts in zip(self.spec.agents, state, self.spec.action_parts, strict=True):
+            for part, size in enumerate(parts):
+                rows[f"{name} {part}"] = [index == cue % size for index in range(size)]
+                cue = cue // size
+        return board(rows)
 
 
 def parts(

@@ -1,12 +1,16 @@
 """The probe of values at an episode's end."""
 
+from typing import Any
+
 import jax.numpy as jnp
 from jax import Array
 
 from jmarl.types import EnvSpec, Key, Outcome, View
 from jmarl_envs.catalogue import Count
+from jmarl_envs.common import agent_names, open_view, outcome
+from jmarl_envs.scene import Scene
 from jmarl_envs.time_limit import TimeLimit
-from jmarl_envs.toys.common import agent_names, open_view, outcome
+from jmarl_envs.toys.drawing import board
 
 
 class Clock:
@@ -39,6 +43,9 @@ class Clock:
         """(1, time / limit); without a true end time means nothing, and is 0 throughout."""
         obs = jnp.stack([jnp.ones(()), time / self.spec.episode_limit * self.terminates])
         return open_view(self.spec, jnp.broadcast_to(obs, (self.spec.num_agents, 2)), obs)
+
+    def draw(self, state: Any) -> Scene:
+        return board({"time": [index < state for index in range(self.spec.episode_limit)]})
 
 
 def clock(

@@ -1,12 +1,10 @@
-"""What the toys share: cues to name, and views in which everybody lives and may do all."""
+"""What the toys share: cues to name."""
 
 from typing import Annotated
 
-import jax.numpy as jnp
 from flax import struct
 from jax import Array
 
-from jmarl.types import Entities, EnvSpec, Outcome, View
 from jmarl_envs.catalogue import Range
 
 Cues = Annotated[int, Range(2)]
@@ -17,18 +15,3 @@ class Cued(struct.PyTreeNode):
 
     cue: Array  # [] or [A] or [A, parts] int32
     time: Array  # [] int32
-
-
-def agent_names(num_agents: int) -> tuple[str, ...]:
-    return tuple(f"agent_{index}" for index in range(num_agents))
-
-
-def open_view(spec: EnvSpec, obs: Array, state: Array, entities: Entities | None = None) -> View:
-    """A view in which everybody lives and may choose all of its own actions."""
-    alive = jnp.ones(spec.num_agents, bool)
-    return View(obs, jnp.asarray(spec.action_mask()), alive, state, entities)
-
-
-def outcome(view: View, reward: Array, terminated: Array | bool = False) -> Outcome:
-    """Never truncated: that is TimeLimit's to say."""
-    return Outcome(view, reward, jnp.asarray(terminated), jnp.zeros((), bool))

@@ -1,13 +1,18 @@
 """The memory probe."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from jax import Array
 
 from jmarl.types import Entities, EnvSpec, Key, Outcome, View
 from jmarl_envs.catalogue import Count
+from jmarl_envs.common import agent_names, open_view, outcome
+from jmarl_envs.scene import Scene
 from jmarl_envs.time_limit import TimeLimit
-from jmarl_envs.toys.common import Cued, Cues, agent_names, open_view, outcome
+from jmarl_envs.toys.common import Cued, Cues
+from jmarl_envs.toys.drawing import board
 
 
 class Echo:
@@ -61,8 +66,13 @@ class Echo:
         features = jnp.zeros((e, self.spec.entity_size))
         features = features.at[:a, 0].set(1.0).at[:a, 1].set(time / self.spec.episode_limit)
         features = features.at[a, 2:].set(cue)
-        hidden = jnp.zeros((a, e), bool).at[:, a].set(time > 0)
-        return Entities(features, jnp.arange(e) == e - 1, hidden)
+        absent = jnp.arange(e) == e - 1
+        hidden = jnp.broadcast_to(absent, (a, e)).at[:, a].set(time > 0)
+        return Entities(features, absent, hidden)
+
+    def draw(self, state: Any) -> Scene:
+        cells = [index == state.cue for index in range(self.spec.action_size)]
+        return board({"cue": cells}, "remember" if state.time else "shown now alone")
 
 
 def echo(
