@@ -18,12 +18,15 @@ if TYPE_CHECKING:
     from jmarl.api import load_policy as load_policy
     from jmarl.api import make_algorithm as make_algorithm
     from jmarl.api import make_env as make_env
+    from jmarl.api import render as render
     from jmarl.api import resume as resume
     from jmarl.api import train as train
     from jmarl.fields import ConfigError as ConfigError
+    from jmarl.recording import Rendered as Rendered
 
 OFFERED = {
     "ConfigError": "jmarl.fields",
+    "Rendered": "jmarl.recording",
     **dict.fromkeys(
         (
             "Result",
@@ -32,6 +35,7 @@ OFFERED = {
             "load_policy",
             "make_algorithm",
             "make_env",
+            "render",
             "resume",
             "train",
         ),

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +15,21 @@ import jmarl_envs
 from jmarl import checkpoint
 from jmarl import folder as folders
 from jmarl.algorithms import ALL
-from jmarl.config import Experiment, experiment, find, hints
+from jmarl.config import Experiment, experiment, find, hints, of_type
+from jmarl.exploration import uniform_policy
 from jmarl.fields import ConfigError
 from jmarl.fit import Fit
 from jmarl.folder import Folder
 from jmarl.program import Program
+from jmarl.recording import Player, Rendered, Settings, place_of, record
 from jmarl.signals import Stop
 from jmarl.sinks import JsonLines, Sink, Watch
 from jmarl.statistics import interval
 from jmarl.types import Algorithm, Environment, EnvSpec, Key, Policy, View
 from jmarl.versions import banner, keep_compiled, versions
+from jmarl_envs.film import Take, scenes
+from jmarl_envs.plain import plain
+from jmarl_envs.raster import write_gif
 
 
 def make_env(name: str, **options: Any) -> Environment[Any]:
@@ -284,3 +290,78 @@ def evaluate(
     keys = jax.random.split(jax.random.key(seed), len(program.seeds))
     found = jax.device_get(jax.jit(jax.vmap(play))(learners, keys))
     return found, program.random_return()
+
+
+def render(
+    what: str | Path | Environment[Any],
+    *,
+    policy: Player = "auto",
+    out: str | Path = "",
+    seed: int = 0,
+    episodes: int = 1,
+    fps: int = 10,
+    pixels: int = 400,
+    team_seed: int | None = None,
+    env: Environment[Any] | None = None,
+    env_options: Mapping[str, Any] | None = None,
+    compile_cache: str = "auto",
+) -> Rendered:
+    """Play `episodes` and write them to the GIF `out`, by default <environment>.gif.
+
+    `what` is an environment, its name, or the folder of a run, whose team of training seed
+    `team_seed` (the best, if None) plays greedily; `policy` "random" or "trained" says otherwise.
+    `env` is a run's environment where it has no registered name. An environment without `draw`
+    shows what its agents observe. Raises ConfigError before anything is played or written.
+    """
+    asked = Settings(policy, seed, episodes, fps, pixels)
+    keep_compiled(compile_cache)
+    env, player, name = players(what, asked.policy, team_seed, env, env_options or {})
+    path = place_of(out, env.spec.name)
+    played = plain(record(env, player, jax.random.key(asked.seed), asked.episodes))
+    takes = [Take(*played.episode(nth)) for nth in range(asked.episodes)]
+    many = asked.episodes > 1
+    headings = [f"episode {nth}, " * many for nth, _ in enumerate(takes, 1)]
+    films = [scenes(env, take, heading) for take, heading in zip(takes, headings, strict=True)]
+    write_gif(path, chain(*films), asked.fps, asked.pixels)
+    returns = np.array([take.reward.sum(0) for take in takes])
+    return Rendered(path, env.spec, name, returns, np.array([take.steps for take in takes]))
+
+
+def players(
+    what: str | Path | Environment[Any],
+    policy: str,
+    team_seed: int | None,
+    env: Environment[Any] | None,
+    env_options: Mapping[str, Any],
+) -> tuple[Environment[Any], Policy[Any], str]:
+    """The environment, who plays there, and that in words."""
+    name = str(what) if isinstance(what, str | Path) else ""
+    run = name if name and is_run(name) else None
+    if env_options and (run or not name):
+        raise ConfigError(f"env options are for environments by name, got {dict(env_options)}")
+    if policy == "trained" and not run:
+        raise ConfigError(f"policy trained needs the folder of a run, got {name or what!r}")
+    if run and policy != "random":
+        seed = None if team_seed is None else of_type("team_seed", team_seed, int)
+        team = load_policy(run, seed, env)
+        return team.env, team.policy, f"trained, seed {team.seed}"
+    if team_seed is not None:
+        raise ConfigError(f"team_seed needs a trained team, got {team_seed!r}")
+    if run:
+        env = env or env_of(folders.open_folder(run).experiment())
+    elif not isinstance(what, str | Path):
+        env = what
+    else:
+        env = make_env(name, **env_options)
+    return env, uniform_policy(env.spec), "random"
+
+
+def is_run(name: str) -> bool:
+    """Whether it is a path rather than an environment's name; those go first."""
+    try:
+        jmarl_envs.entry(name)
+    except jmarl_envs.UnknownName:
+        if not folders.place("run", name).exists():
+            raise
+        return True
+    return False

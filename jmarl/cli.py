@@ -1,4 +1,4 @@
-"""The command line: `jmarl train|eval|envs|algos`. One clear line and exit code 2 for wrong use."""
+"""The command line, `jmarl COMMAND`. One clear line and exit code 2 for wrong use."""
 
 import argparse
 import os
@@ -23,6 +23,7 @@ Multi-agent reinforcement learning in JAX.
   jmarl train maddpg --help               every setting, its default and meaning
   jmarl train --resume RUN                go on with a run
   jmarl eval RUN                          play fresh episodes with its teams
+  jmarl render ENV|RUN                    write a GIF of an episode
 """
 
 
@@ -60,7 +61,13 @@ def is_wrong_use(error: ValueError) -> bool:
 
 
 def command(words: list[str]) -> int:
-    commands = {"train": train, "eval": evaluate, "envs": envs, "algos": algos}
+    commands = {
+        "train": train,
+        "eval": evaluate,
+        "render": render,
+        "envs": envs,
+        "algos": algos,
+    }
     if not words or words[0] in ("-h", "--help", "help"):
         print(SUMMARY, end="")
         return 0
@@ -130,7 +137,7 @@ def report(result: Any) -> None:
         print(f"  folder        {result.path}")
 
 
-# --- eval, envs, algos --------------------------------------------------------------------------
+# --- eval, render, envs, algos ------------------------------------------------------------------
 
 
 def evaluate(words: list[str]) -> int:
@@ -153,45 +160,79 @@ def evaluate(words: list[str]) -> int:
     return 0
 
 
+def render(words: list[str]) -> int:
+    from jmarl.recording import HELP, read_order
+
+    order = read_order(words)
+    if order is None:
+        print(HELP, end="")
+        return 0
+    with Console(stderr=True).status("playing and drawing"):  # to be seen on a terminal alone
+        from jmarl import api
+
+        made = api.render(order.what, env_options=order.env_options, **order.settings)
+    from jmarl_envs.film import in_words
+
+    print(f"{made.spec.name}, {made.policy} policy")
+    for nth, (steps, returns) in enumerate(zip(made.steps, made.returns, strict=True), 1):
+        print(f"  episode {nth}  {steps} steps, {in_words(made.spec, returns)}")
+    print(f"  GIF        {made.path} ({made.path.stat().st_size / 1000:,.0f} kB)")
+    return 0
+
+
 def envs(words: list[str]) -> int:
     parser = Parser(prog="jmarl envs", description="The environments there are.")
-    parser.add_argument("env", nargs="?", help="tell all of this one")
+    parser.add_argument("env", nargs="?", help="tell all of this one, or list this suite alone")
     args = parser.parse_args(words)
     import jmarl_envs
     from jmarl.api import own_name
     from jmarl.config import find
 
     listings = jmarl_envs.listings()
-    if args.env:
-        name = own_name(str(args.env))
-        describe(find(name, listings, "environment"))
+    suites = dict.fromkeys(name.split("/")[0] for name in listings)
+    wanted = str(args.env or "").rstrip("/")
+    if wanted and wanted not in suites:
+        describe(find(own_name(wanted), listings, "environment"))
         return 0
-    table = Table("environment", "agents", "obs", "actions", "kinds", "limit", "random return")
-    for name, entry in listings.items():
+    chosen = {n: entry for n, entry in listings.items() if not wanted or n.split("/")[0] == wanted}
+    columns = ("agents", "obs", "actions", "kinds", "limit", "random return", "notes")
+    table = Table("environment", *columns)
+    for name, entry in chosen.items():
         table.add_row(name, *env_row(entry))
     show(table)
-    print(
-        "Random return: sum over an episode, mean over a team's agents, each team's. ! has defects."
-    )
-    print("jmarl envs ENV tells an environment's options, reward convention and defects.")
+    print("Random return: sum over an episode, mean over a team's agents, for each team.")
+    print("jmarl envs ENV tells an environment's options, reward convention, defects and lacks.")
+    for missing in dict.fromkeys(entry.missing for entry in chosen.values() if entry.missing):
+        names = [name for name, entry in chosen.items() if entry.missing == missing]
+        print(f"{', '.join(names)}: {missing}")
     return 0
 
 
 def env_row(entry: Any) -> tuple[str, ...]:
-    parts = ["x".join(map(str, parts)) for parts in entry.action_parts]
     returns = [f"{mean:.4g}" for _, mean, _ in entry.random_return]
-    mark = " !" if entry.defects else ""
+    notes = (
+        "not installed" * bool(entry.missing),
+        f"entities {entry.num_entities}x{entry.entity_size}" * bool(entry.num_entities),
+        "defects" * bool(entry.defects),
+    )
     return (
-        f"{len(entry.agents)}{mark}",
+        str(len(entry.agents)),
         ranged(entry.obs_sizes),
-        ",".join(dict.fromkeys(parts)),
+        ranged(sizes(entry.action_parts)),
         " ".join(entry.action_kinds),
         str(entry.episode_limit),
         " / ".join(returns) or "not measured",
+        ", ".join(filter(None, notes)),
     )
 
 
-def ranged(sizes: Sequence[int]) -> str:
+def sizes(action_parts: Sequence[Sequence[int]]) -> list[str]:
+    """Of each agent's actions: 5, or 5x10 where it moves and talks."""
+    return ["x".join(map(str, parts)) for parts in action_parts]
+
+
+def ranged(sizes: Sequence[Any]) -> str:
+    """Each once, in order."""
     return ",".join(map(str, dict.fromkeys(sizes)))
 
 
@@ -200,20 +241,22 @@ def describe(entry: Any) -> None:
     print(entry.name, f"({', '.join(entry.aliases)})" if entry.aliases else "")
     facts: Mapping[str, Any] = {
         "what": entry.summary,
-        "agents": ", ".join(entry.agents),
+        "agents": f"{len(entry.agents)}: {', '.join(entry.agents)}" * bool(entry.agents),
         "teams": ", ".join(entry.team_names),
         "observations": ranged(entry.obs_sizes),
-        "actions": f"{' '.join(entry.action_kinds)}; parts {entry.action_parts}",
+        "actions": f"{ranged(sizes(entry.action_parts))} ({' or '.join(entry.action_kinds)})",
         "state": entry.state_size,
+        "entities": f"{entry.num_entities} of {entry.entity_size}" * bool(entry.num_entities),
         "limit": entry.episode_limit,
         "reward": entry.reward,
         "random": "; ".join(f"{t} {m:.4g} +- {e:.2g}" for t, m, e in entry.random_return),
         "measured": entry.measured,
+        "missing": entry.missing,
         "lacks": "; ".join(entry.lacks),
         "defects": "; ".join(entry.defects),
     }
     for name, fact in facts.items():
-        if fact not in ("", None):
+        if fact not in ("", None, 0, " ()"):
             print(f"  {name:<14}{fact}")
     for name, default, allowed in entry.options:
         print(f"  --env.{name} {default}  ({allowed})")

@@ -1,0 +1,188 @@
+"""Episodes on record, and the words of `jmarl render`."""
+
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+from jax import Array
+
+from jmarl.config import find, of_type, parse
+from jmarl.fields import ConfigError
+from jmarl.folder import place
+from jmarl.types import Environment, EnvSpec, Key, Policy, View
+from jmarl.words import ALONE, pairs
+
+Player = Literal["auto", "random", "trained"]
+HASTE = {"xla_backend_optimization_level": 0}  # an episode compiles far longer than it runs
+BOUNDS = {  # of whole numbers, both included
+    "seed": (0, 2**31 - 1),
+    "episodes": (1, 100),
+    "fps": (1, 50),
+    "pixels": (64, 2000),
+}
+HELP = """\
+jmarl render ENV|RUN [--FLAG VALUE ...]
+
+Plays episodes of an environment by name, or of a trained run's folder, and writes them as a GIF.
+
+flags:
+  --policy                random or trained [trained for a run, random for an environment]
+  --out                   the GIF [ENV.gif in this folder, numbered if there is one already];
+                          a GIF that is there is replaced, any other file is not
+  --seed                  of the episodes [0]
+  --episodes              one after the other [1]
+  --fps                   frames per second [10]
+  --pixels                length of the longer side [400]
+  --team-seed             the training seed whose team plays [the one that evaluated best]
+  --env.NAME              an option of the environment; see `jmarl envs ENV`
+  --compile-cache         where compiled programs are kept between runs, or off [auto]
+"""
+FLAGS = ("policy", "out", "seed", "episodes", "fps", "pixels", "team-seed", "compile-cache")
+
+
+class Recording(struct.PyTreeNode):
+    """N episodes side by side; what lies behind an episode's `length` steps means nothing."""
+
+    state: Any  # [T+1, N, ...]
+    view: View  # [T+1, N, ...]
+    action: Array  # [T, N, A] or [T, N, A, U]
+    reward: Array  # [T, N, A]
+    terminated: Array  # [N] else the time ran out
+    length: Array  # [N]
+
+    def episode(self, nth: int) -> tuple[Any, View, Array, Array, bool]:
+        """State and view [length+1, ...], action and reward [length, ...], terminated."""
+        length = int(self.length[nth])
+        positions = lambda tree: jax.tree.map(lambda leaf: leaf[: length + 1, nth], tree)
+        action, reward = self.action[:length, nth], self.reward[:length, nth]
+        terminated = bool(self.terminated[nth])
+        return positions(self.state), positions(self.view), action, reward, terminated
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """Episodes in a GIF."""
+
+    path: Path
+    spec: EnvSpec
+    policy: str  # "random", or "trained, seed 3"
+    returns: np.ndarray  # [episodes, A] undiscounted
+    steps: np.ndarray  # [episodes]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to make a GIF; numbers may be texts. ConfigError for what cannot be."""
+
+    policy: Player = "auto"
+    seed: int = 0
+    episodes: int = 1
+    fps: int = 10
+    pixels: int = 400
+
+    def __post_init__(self) -> None:
+        find(self.policy, get_args(Player), "policy")
+        for name, (low, high) in BOUNDS.items():
+            value = of_type(name, getattr(self, name), int)
+            if not low <= value <= high:
+                raise ConfigError(f"{name} must be between {low:,} and {high:,}, got {value:,}")
+            object.__setattr__(self, name, value)
+
+
+@dataclass(frozen=True)
+class Order:
+    """What the words after `jmarl render` ask for."""
+
+    what: str
+    settings: dict[str, Any] = field(default_factory=dict)  # arguments of jmarl.render, as texts
+    env_options: dict[str, Any] = field(default_factory=dict)
+
+
+def read_order(words: list[str]) -> Order | None:
+    """None if they ask for help."""
+    given, names = pairs(words)
+    if "help" in given or "h" in given or not words:
+        return None
+    if len(names) != 1:
+        got = f"got {' '.join(names)!r}" if names else "got none"
+        raise ConfigError(f"render takes one environment or run, {got}: jmarl render ENV|RUN")
+    order = Order(names[0])
+    for flag, value in given.items():
+        if value == ALONE:
+            raise ConfigError(f"{flag} must have a value, got none")
+        if flag.startswith("env."):
+            order.env_options[flag.removeprefix("env.").replace("-", "_")] = parse(value)
+        else:
+            order.settings[find(flag, FLAGS, "flag of render").replace("-", "_")] = value
+    return order
+
+
+def place_of(out: str | Path, env_name: str) -> Path:
+    """Where the GIF goes; ConfigError where it cannot or must not."""
+    named = f"{env_name.replace('/', '-')}.gif"
+    path = place("out", out) if str(out) else Path(named).absolute()
+    if path.is_dir():
+        path, out = path / named, ""
+    if path.suffix.lower() != ".gif":
+        raise ConfigError(f"out must end in .gif, got {str(out)!r}")
+    if not path.parent.is_dir():
+        raise ConfigError(f"out must lie in a folder that exists, got {str(out)!r}")
+    if str(out) == "":
+        return unused(path)
+    if path.exists() and not is_gif(path):
+        raise ConfigError(f"out must be a GIF if it exists, got {str(out)!r}, which is none")
+    return path
+
+
+def unused(path: Path) -> Path:
+    """The path itself, or the first of path-2, path-3, ... that is free."""
+    number, free = 1, path
+    while free.exists():
+        number += 1
+        free = path.with_name(f"{path.stem}-{number}{path.suffix}")
+    return free
+
+
+def is_gif(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(4) == b"GIF8"
+
+
+def record(env: Environment[Any], policy: Policy[Any], key: Key, episodes: int) -> Recording:
+    """`episodes` whole episodes under a policy, in one compiled program."""
+    run = jax.jit(partial(_record, env, policy, episodes), compiler_options=HASTE)
+    return run(key)
+
+
+def _record(env: Environment[Any], policy: Policy[Any], episodes: int, key: Key) -> Recording:
+    """Not `rollout`: without resets it compiles in half the time."""
+    open_key, carry_key, act_key = jax.random.split(key, 3)
+    state, view = jax.vmap(env.reset)(jax.random.split(open_key, episodes))
+
+    def step(now: tuple[Any, View, Any], key: Key) -> tuple[tuple[Any, View, Any], Any]:
+        state, view, carry = now
+        choose_key, step_key = jax.random.split(key)
+        carry, action, _ = policy.step(carry, view, choose_key)
+        step_keys = jax.random.split(step_key, episodes)
+        state, out = jax.vmap(env.step)(state, action, step_keys)
+        return (state, out.view, carry), (state, action, out)
+
+    opening = state, view, policy.reset(carry_key, episodes)
+    keys = jax.random.split(act_key, env.spec.episode_limit)
+    _, (states, action, out) = jax.lax.scan(step, opening, keys)
+    prepend = lambda first, rest: jnp.concatenate([first[None], rest])
+    ended = out.terminated | out.truncated
+    last = jnp.where(ended.any(0), ended.argmax(0), len(keys) - 1)
+    return Recording(
+        state=jax.tree.map(prepend, state, states),
+        view=jax.tree.map(prepend, view, out.view),
+        action=action,
+        reward=out.reward,
+        terminated=jnp.take_along_axis(out.terminated, last[None], 0)[0],
+        length=last + 1,
+    )
