@@ -1,0 +1,174 @@
+"""One environment behind two doors: jmarl's rollout, and its library's own auto-reset.
+
+Both act uniformly over the available actions, and both sum what they observe and earn, so that
+nothing is optimised away. Global states and entities are asked of neither.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from jmarl.exploration import uniform_policy
+from jmarl.rollout import Actors, advance, open_actors
+from jmarl.types import Environment, Key, Outcome, View
+from jmarl_envs.libraries import import_library
+
+GLOBAL = ("world_state", "__all__")  # entries of a library's dicts that are no agent's
+
+
+@dataclass(frozen=True)
+class Side:
+    """A way to step B environments."""
+
+    open: Callable[[Key, int], Any]  # (key, B) -> carry
+    step: Callable[[Any, Key], tuple[Any, Array, Array]]  # -> carry, true steps, sum of all seen
+
+
+class Bare:
+    """An environment that shows its agents' observations alone."""
+
+    def __init__(self, env: Environment[Any]) -> None:
+        self.env, self.spec = env, env.spec
+
+    def reset(self, key: Key) -> tuple[Any, View]:
+        state, view = self.env.reset(key)
+        return state, bare(view)
+
+    def step(self, state: Any, action: Array, key: Key) -> tuple[Any, Outcome]:
+        state, out = self.env.step(state, action, key)
+        return state, out.replace(view=bare(out.view))
+
+
+def bare(view: View) -> View:
+    return view.replace(state=None, entities=None)
+
+
+def ours(env: Environment[Any]) -> Side:
+    """jmarl's rollout; a position that only resets is no step."""
+    only, policy = Bare(env), uniform_policy(env.spec)
+
+    def step(actors: Actors, key: Key) -> tuple[Actors, Array, Array]:
+        actors, (step, _) = advance(only, policy, actors, key)
+        return actors, step.valid.sum(), total((step.view.obs, step.reward))
+
+    open_ = lambda key, num_envs: open_actors(only, policy, num_envs, key)
+    return Side(open_, step)
+
+
+def total(tree: Any) -> Array:
+    """The sum of all numbers in a tree."""
+    return sum((jnp.sum(x, dtype=jnp.float32) for x in jax.tree.leaves(tree)), jnp.float32(0))
+
+
+# --- jaxmarl ------------------------------------------------------------------------------------
+
+
+def jaxmarls(env: Any) -> Side:
+    """`vmap(env.step)`, which resets where `dones["__all__"]`."""
+    names = list(env.agents)
+    act = chooser(env, names) if hasattr(env.action_space(names[0]), "n") else drawer(env, names)
+
+    def open_(key: Key, num_envs: int) -> Any:
+        return jax.vmap(env.reset)(jax.random.split(key, num_envs))[1]
+
+    def step(state: Any, key: Key) -> tuple[Any, Array, Array]:
+        act_key, step_key = jax.random.split(key)
+        num_envs = jax.tree.leaves(state)[0].shape[0]
+        keys = jax.random.split(step_key, num_envs)
+        obs, state, rewards, _, _ = jax.vmap(env.step)(keys, state, act(state, act_key, num_envs))
+        return state, jnp.int32(num_envs), total((of_agents(obs), of_agents(rewards)))
+
+    return Side(open_, step)
+
+
+Act = Callable[[Any, Key, int], Mapping[str, Array]]  # (states, key, B) -> each agent's [B, ...]
+
+
+def chooser(env: Any, names: list[str]) -> Act:
+    """Uniform choices, of the available ones where the library tells them."""
+    sizes = np.array([int(env.action_space(name).n) for name in names])
+    own = np.arange(sizes.max()) < sizes[:, None]
+    masks = next((m for m in ("get_avail_actions", "get_legal_moves") if tells(env, m)), None)
+
+    def act(state: Any, key: Key, num_envs: int) -> Mapping[str, Array]:
+        allowed = jnp.broadcast_to(own, (num_envs, *own.shape))
+        if masks is not None:
+            told = jax.vmap(getattr(env, masks))(state)
+            rows = [jnp.pad(told[n], ((0, 0), (0, own.shape[1] - told[n].shape[1]))) for n in names]
+            allowed = jnp.stack(rows, 1) > 0
+        action = jax.random.categorical(key, jnp.where(allowed, 0.0, -jnp.inf))
+        return {name: action[:, i] for i, name in enumerate(names)}
+
+    return act
+
+
+def tells(env: Any, method: str) -> bool:
+    """Whether the environment has this function of a state."""
+    if not hasattr(env, method):
+        return False
+    try:
+        jax.eval_shape(lambda key: getattr(env, method)(env.reset(key)[1]), jax.random.key(0))
+    except NotImplementedError:
+        return False
+    return True
+
+
+def drawer(env: Any, names: list[str]) -> Act:
+    """Uniform numbers within each agent's box."""
+    spaces = [env.action_space(name) for name in names]
+
+    def act(state: Any, key: Key, num_envs: int) -> Mapping[str, Array]:
+        width = max(space.shape[0] for space in spaces)
+        numbers = jax.random.uniform(key, (num_envs, len(names), width))
+        return {
+            name: space.low + (space.high - space.low) * numbers[:, i, : space.shape[0]]
+            for i, (name, space) in enumerate(zip(names, spaces, strict=True))
+        }
+
+    return act
+
+
+def of_agents(told: Any) -> Any:
+    if not isinstance(told, Mapping):
+        return told
+    return {name: value for name, value in told.items() if name not in GLOBAL}
+
+
+# --- jumanji ------------------------------------------------------------------------------------
+
+
+def jumanjis(env: Any) -> Side:
+    """`VmapAutoResetWrapper`."""
+    wrapped = import_library("jumanji.wrappers").VmapAutoResetWrapper(env)
+    spec = env.action_spec
+    discrete = jnp.issubdtype(spec.dtype, jnp.integer)
+    width = int(np.asarray(spec.num_values).max()) if discrete else 0
+
+    def open_(key: Key, num_envs: int) -> Any:
+        state, timestep = wrapped.reset(jax.random.split(key, num_envs))
+        return state, getattr(timestep.observation, "action_mask", None)
+
+    def step(carry: Any, key: Key) -> tuple[Any, Array, Array]:
+        state, mask = carry
+        num_envs = jax.tree.leaves(state)[0].shape[0]
+        if discrete:
+            scores = jnp.zeros((num_envs, *spec.shape, width))
+            scores = scores if mask is None else jnp.where(mask, 0.0, -jnp.inf)
+            action = jax.random.categorical(key, scores)
+        else:
+            low, high = spec.minimum, spec.maximum
+            action = low + (high - low) * jax.random.uniform(key, (num_envs, *spec.shape))
+        state, timestep = wrapped.step(state, action.astype(spec.dtype))
+        mask = getattr(timestep.observation, "action_mask", None)
+        seen = total((timestep.observation, timestep.reward))
+        return (state, mask), jnp.int32(num_envs), seen
+
+    return Side(open_, step)
+
+
+SIDES = {"jaxmarl": jaxmarls, "jumanji": jumanjis}
