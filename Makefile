@@ -10,16 +10,17 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 LOCKED := .venv/locked-packages-installed
 READY := .venv/jmarl-installed
+SPREAD := -n auto --maxprocesses 4 --dist worksteal
 # what pip says of every small package; large downloads, warnings and errors are shown
 DULL := /^(Collecting|Processing|Ignoring|Looking|Obtaining|Requirement|Successfully)|━|kB\)|bytes\)|^ *$$|is ignored: it is neither/
 
 # pyright would ask the network for a newer release of itself
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
-.PHONY: help setup fmt lint types test bench wheel lock clean
+.PHONY: help setup fmt lint types test test-slow bench bench-envs wheel lock clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s%s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 setup: $(READY) ## make .venv: the locked packages, and jmarl editable; PYTHON=... chooses the interpreter
 
@@ -34,11 +35,17 @@ lint: $(READY) ## ruff: rules and format
 types: $(READY) ## pyright
 	$(BIN)/pyright
 
-test: $(READY) ## pytest; PYTEST_ARGS="-k name -x" are passed on
-	$(BIN)/pytest $(PYTEST_ARGS)
+test: $(READY) ## pytest, a process for each core; PYTEST_ARGS="-k name -x" are passed on
+	$(BIN)/pytest $(SPREAD) -m "not slow" $(PYTEST_ARGS)
+
+test-slow: $(READY) ## what make test leaves out: the contract of environments that share their code with others
+	$(BIN)/pytest $(SPREAD) -m slow $(PYTEST_ARGS)
 
 bench: $(READY) ## throughput of all algorithms, or of ALGO="qmix maddpg"
 	$(BIN)/python benchmarks/throughput.py $(ALGO)
+
+bench-envs: $(READY) ## speed of environments beside their libraries'; ENVS="mpe smax/3m" SIZES="1 64" choose
+	$(BIN)/python benchmarks/environments.py $(if $(SIZES),--sizes "$(SIZES)") $(ENVS)
 
 wheel: $(READY) ## build dist/jmarl-*.whl
 	$(BIN)/hatchling build -t wheel

@@ -1,5 +1,6 @@
 """What all tests share: one compilation cache on disk, the recorded data, a key."""
 
+import gc
 import os
 from pathlib import Path
 
@@ -18,6 +19,13 @@ import jax  # noqa: E402
 # Compiling takes longer than hypothesis allows an example, and a failure must come again.
 hypothesis.settings.register_profile("jmarl", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("jmarl")
+
+
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """Compiled programs go with the file that they served, or the whole run holds gigabytes."""
+    if nextitem is None or nextitem.path != item.path:
+        jax.clear_caches()
+        gc.collect()
 
 
 @pytest.fixture(scope="session")

@@ -6,15 +6,19 @@ import re
 import shlex
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+import jmarl_envs
 from jmarl.algorithms import ALL
 from jmarl.cli import main
 from jmarl.config import RunConfig, experiment, help_texts, hints
 from jmarl.fields import ConfigError
 from jmarl.words import pairs
+from jmarl_envs import registry
+from jmarl_envs.catalogue import Needs
 
 QUICK = shlex.split("""--env toy/cue --num-envs 4 --rollout-length 5 --total-steps 400
 --evaluations 2 --eval-episodes 4 --buffer-size 100 --batch-size 8 --hidden-dim 8,8
@@ -128,6 +132,28 @@ def test_listings_name_all_there_is(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["envs", "MPE_simple_spread_v3"]) == 0
     told = capsys.readouterr().out
     assert re.search(r"team -26\.\d+ \+- ", told) and "--env.episode_limit 25" in told
+
+
+def test_one_suite_is_listed_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["envs", "grid"]) == 0
+    told = capsys.readouterr().out
+    assert "grid/switch2" in told and "mpe/simple_spread" not in told
+
+
+def test_a_missing_package_is_told_with_the_command_that_brings_it(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lacking = Needs("no_such_package", "mabrax")
+    entry = replace(jmarl_envs.entry("toy/reach"), needs=lacking)
+    monkeypatch.setattr(registry, "_entries", lambda: iter([entry]))
+    reason = "needs no_such_package, which is not installed: pip install 'jmarl[mabrax]'"
+    assert main(["envs"]) == 0
+    told = capsys.readouterr().out
+    assert f"toy/reach: {reason}" in told and "not installed" in told
+    assert main(["envs", "toy/reach"]) == 0
+    assert reason in capsys.readouterr().out
+    assert main(["train", "maddpg", "--env", "toy/reach"]) == 2
+    assert capsys.readouterr().err == f"jmarl: toy/reach {reason}\n"
 
 
 @pytest.mark.parametrize("algorithm", ALL)

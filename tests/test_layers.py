@@ -24,6 +24,7 @@ EDGES = {  # the one module that may import each of these
     "wandb": "jmarl/sinks.py",
     "orbax": "jmarl/checkpoint.py",
     "matplotlib": "jmarl/plots.py",
+    "PIL": "envs/jmarl_envs/raster.py",
 }
 SIDE_EFFECTS = {"print", "debug.print", "breakpoint"}
 CALLBACKS = {"debug.callback", "io_callback", "pure_callback"}

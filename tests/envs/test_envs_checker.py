@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 from jax import Array
 
-from jmarl.types import Environment, EnvSpec, Key, Outcome, View
+from jmarl.types import Entities, Environment, EnvSpec, Key, Outcome, View
 from jmarl_envs import ContractError, TimeLimit, check
 from jmarl_envs.checker import shape_rules
+from jmarl_envs.scene import Circle, Scene
 
 LIMIT = 3
 SPEC = EnvSpec(
@@ -27,6 +28,7 @@ SPEC = EnvSpec(
     teams=(0, 0),
 )
 BOX = replace(SPEC, action_kind="box")
+CROWD = replace(SPEC, num_entities=3, entity_size=2, true_groups=True)
 
 
 def same(value: Any) -> Any:
@@ -71,6 +73,30 @@ def outcome(**changes: Callable[[Outcome], Any]) -> Callable[..., tuple[Any, Out
 def view(**changes: Callable[[View], Any]) -> Callable[[View], View]:
     """A bend that replaces fields of every view."""
     return lambda view: view.replace(**{name: change(view) for name, change in changes.items()})
+
+
+def entities(**changes: Callable[[Entities, View], Any]) -> Callable[[View], View]:
+    """Two agents who see each other and form a group, and an empty slot; but for its bends."""
+    absent = jnp.array([False, False, True])
+    hidden = jnp.broadcast_to(absent, (2, 3))
+
+    def bend(view: View) -> View:
+        present = jnp.where(absent[:, None], 0.0, jnp.ones((3, 2)))
+        crowd = Entities(present, absent, hidden, outside=hidden)
+        bent = {name: change(crowd, view) for name, change in changes.items()}
+        return view.replace(entities=crowd.replace(**bent))
+
+    return bend
+
+
+@dataclass(frozen=True)
+class Drawn(Steps):
+    """Draws whatever it was given."""
+
+    picture: Any = None
+
+    def draw(self, state: Any) -> Any:
+        return self.picture
 
 
 def wild_at_the_extreme(state: Array, out: Outcome, action: Array) -> tuple[Array, Outcome]:
@@ -142,6 +168,13 @@ SHAPES: dict[str, tuple[Steps, str]] = {
         Steps(after=outcome(info=lambda out: {"won": out.reward})),
         "step's info: expected the spec's keys [], found ['won']",
     ),
+    "info_type": (
+        Steps(
+            spec=replace(SPEC, info=(("won", "last"),)),
+            after=outcome(info=lambda out: {"won": out.truncated}),
+        ),
+        "step's info['won']: expected float32, found bool",
+    ),
     "info_shape": (
         Steps(after=outcome(info=lambda out: {"won": out.reward})),
         "step's info['won']: expected a single number, found shape (2,)",
@@ -199,6 +232,47 @@ EPISODES: dict[str, tuple[Environment[Any], str]] = {
         Steps(spec=replace(SPEC, team_reward="shared")),
         "reward: expected one reward for all of a team, found several",
     ),
+    "absent_alive": (
+        Steps(
+            spec=CROWD,
+            everywhere=entities(absent=lambda e, v: jnp.array([True, False, True])),
+        ),
+        "view.alive: expected false where entities are absent, found true (position 0, episode 0",
+    ),
+    "absent_features": (
+        Steps(spec=CROWD, everywhere=entities(features=lambda e, v: e.features + 1)),
+        "entities.features: expected zeros in empty slots, found some (position 0, episode 0, "
+        "slot 2)",
+    ),
+    "absent_seen": (
+        Steps(spec=CROWD, everywhere=entities(hidden=lambda e, v: e.hidden & False)),
+        "entities.hidden: expected true for empty slots, found false (position 0, episode 0, "
+        "agent 0)",
+    ),
+    "blind": (
+        Steps(spec=CROWD, everywhere=entities(hidden=lambda e, v: e.hidden | (v.obs[0, 0] == 2))),
+        "expected each living agent to see itself, found not (position 2, episode 0, agent 0)",
+    ),
+    "gone": (
+        Steps(
+            spec=CROWD,
+            everywhere=entities(absent=lambda e, v: e.absent.at[1].set(v.obs[0, 0] > 1)),
+        ),
+        "entities.absent: expected the same agents all along, found others (position 2, ",
+    ),
+    "group": (
+        Steps(
+            spec=CROWD,
+            everywhere=entities(outside=lambda e, v: e.hidden.at[0, 1].set(v.obs[0, 0] > 1)),
+        ),
+        "entities.outside: expected each agent in its own group and both alike (position 2, ",
+    ),
+    "no_scene": (Drawn(), "draw: expected a Scene, found NoneType"),
+    "no_window": (Drawn(picture=Scene(0, 0, 0, 1)), "draw: expected a window of some size"),
+    "wild_scene": (
+        Drawn(picture=Scene(0, 0, 1, 1, (Circle(0, float("nan"), 1),))),
+        "draw: expected finite numbers, found Circle(x=0, y=nan",
+    ),
     "crash": (
         Steps(after=lambda s, out, a: (s, out.replace(reward=a[5:] + a))),
         "reset or step fails: TypeError",
@@ -222,6 +296,8 @@ def test_wrong_behaviour_is_reported(env: Environment[Any], report: str) -> None
 def test_the_environment_bent_above_is_sound() -> None:
     check(Steps())
     check(Steps(spec=BOX))
+    check(Steps(spec=CROWD, everywhere=entities()))
+    check(Drawn(picture=Scene(0, 0, 1, 1, (Circle(0, 0, 1),))))
 
 
 def test_all_breaches_are_reported_at_once() -> None:

@@ -54,8 +54,8 @@ def test_echos_entities_are_agents_the_bearer_of_the_cue_and_an_empty_slot() -> 
     assert later is not None
     assert (env.spec.num_entities, env.spec.entity_size) == (5, 4)
     assert first.absent.tolist() == [False, False, False, False, True]
-    assert not first.hidden.any()
-    assert later.hidden.tolist() == [[False, False, False, True, False]] * 3
+    assert first.hidden.tolist() == [[False, False, False, False, True]] * 3
+    assert later.hidden.tolist() == [[False, False, False, True, True]] * 3
     assert first.features[:, 0].tolist() == [1, 1, 1, 0, 0]
     np.testing.assert_array_equal(first.features[3, 2:], views[0].obs[0, :2])
     assert later.features[:3, 1].tolist() == [0.5] * 3

@@ -1,0 +1,223 @@
+"""MAAC's worlds against episodes recorded from the authors' own.
+
+Every file maac_ctc*.npz and maac_rover_tower*.npz is replayed; all sizes stand in it.
+"""
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+
+from jmarl.types import Outcome
+from jmarl_envs.particle.rover_tower import Pairs, RoverTower
+from jmarl_envs.particle.treasure import FREE, TreasureCollection, Treasures
+from jmarl_envs.particle.world import Particles, World
+
+pytestmark = pytest.mark.traces
+HASTE = {"xla_backend_optimization_level": 0}  # these programs compile longer than they run
+TOLERANCE = {"float64": 1e-10, "float32": 1e-5}
+FAR_AWAY = 1e-4  # in 32 bits, of places 1000 away
+Data = dict[str, Any]
+
+
+def recorded(data_dir: Path, name: str) -> list[Data]:
+    paths = sorted((data_dir / "traces").glob(f"{name}*.npz"))
+    assert paths
+    return [dict(np.load(path)) for path in paths]
+
+
+def before(data: Data, name: str) -> Any:
+    """[E, T, ...] of the states from which the steps were taken."""
+    opening = data[f"init_{name}"][:, None]
+    return np.concatenate([opening, data[name][:, :-1]], 1)
+
+
+class Replayed(TreasureCollection):
+    """Treasures come back as recorded: the step's key holds their places and kinds."""
+
+    def fresh(self, key: Any) -> Any:
+        return key if isinstance(key, tuple) else super().fresh(key)
+
+
+def ctc_world(data: Data) -> World:
+    collectors = data["init_holding"].shape[1]
+    deposits = data["init_agent_pos"].shape[1] - collectors
+    treasures = data["init_treasure_alive"].shape[1]
+    return World(Replayed(collectors, deposits, treasures, False), "simplex", 100)
+
+
+def ctc_states(data: Data, dtype: str) -> Particles:
+    """[E, T] the states before all steps."""
+    pos = before(data, "agent_pos").astype(dtype)
+    return Particles(
+        pos=pos,
+        vel=before(data, "agent_vel").astype(dtype),
+        message=pos[..., :0],
+        landmarks=pos[:, :, :0],
+        goal=before(data, "holding")[:, :, :0].astype(np.int32),
+        extra=Treasures(
+            pos=before(data, "treasure_pos").astype(dtype),
+            kind=before(data, "treasure_type").astype(np.int32),
+            there=before(data, "treasure_alive"),
+            held=before(data, "holding").astype(np.int32),
+        ),
+    )
+
+
+def ctc_inputs(data: Data, dtype: str) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]:
+    """[E, T] actions, and the places and kinds of what came back."""
+    kinds = data["treasure_type"].astype(np.int32)
+    return data["action"].astype(dtype), (data["treasure_pos"].astype(dtype), kinds)
+
+
+def agrees_with_ctc(data: Data, state: Particles, out: Outcome, tolerance: float) -> None:
+    """All of [E, T] states and outcomes; places far away to four digits less in 32 bits."""
+    close = partial(np.testing.assert_allclose, rtol=0, atol=tolerance)
+    close(state.pos, data["agent_pos"])
+    close(state.vel, data["agent_vel"])
+    close(out.reward, data["reward"], atol=10 * tolerance)  # a sum of many terms
+    found, obs = state.extra, np.asarray(out.view.obs)
+    close(found.pos, data["treasure_pos"])
+    for name, field in (("type", found.kind), ("alive", found.there)):
+        np.testing.assert_array_equal(field, data[f"treasure_{name}"])
+    np.testing.assert_array_equal(found.held, data["holding"])
+    h = data["holding"].shape[-1]
+    width = data["obs_deposit"].shape[-1]
+    assert not obs[:, :, h:, width:].any()
+    for own, expected in (
+        (obs[:, :, :h], data["obs_collector"]),
+        (obs[:, :, h:, :width], data["obs_deposit"]),
+    ):
+        far = np.abs(expected) > 500
+        close(np.where(far, 0, own), np.where(far, 0, expected))
+        wide = max(FAR_AWAY, tolerance) if state.pos.dtype == np.float32 else tolerance
+        close(np.where(far, own, 0), np.where(far, expected, 0), atol=wide)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_ctc_every_recorded_step_is_repeated(data_dir: Path, dtype: str) -> None:
+    """From each recorded state: observations, rewards, hands and treasures after the step."""
+    for data in recorded(data_dir, "maac_ctc"):
+        with jax.enable_x64(dtype == "float64"):
+            step = jax.vmap(jax.vmap(ctc_world(data).step))
+            run = jax.jit(step, compiler_options=HASTE)
+            state, out = run(ctc_states(data, dtype), *ctc_inputs(data, dtype))
+        assert state.pos.dtype == out.view.obs.dtype == dtype
+        agrees_with_ctc(data, state, out, TOLERANCE[dtype])
+        lost = ~before(data, "treasure_alive")
+        np.testing.assert_array_equal(lost, data["respawned"])
+        carried = lambda held: (np.asarray(held) != FREE).sum(-1)
+        found = out.info["collected"] - out.info["delivered"]
+        np.testing.assert_array_equal(
+            found, carried(data["holding"]) - carried(before(data, "holding"))
+        )
+        np.testing.assert_array_equal(out.info["collected"], (~state.extra.there).sum(-1))
+
+
+def test_ctc_whole_episodes_are_repeated(data_dir: Path) -> None:
+    """In 64 bits: contacts are too stiff for 32."""
+    for data in recorded(data_dir, "maac_ctc"):
+        with jax.enable_x64(True):
+            step = ctc_world(data).step
+
+            def one(state: Particles, given: Any, step: Any = step) -> Any:
+                state, out = step(state, *given)
+                return state, (state, out)
+
+            states = jax.tree.map(lambda leaf: leaf[:, 0], ctc_states(data, "float64"))
+            run = jax.vmap(lambda state, given: jax.lax.scan(one, state, given)[1])
+            found = jax.jit(run, compiler_options=HASTE)(states, ctc_inputs(data, "float64"))
+        agrees_with_ctc(data, *found, tolerance=2e-7)
+
+
+def test_ctc_opens_with_the_recorded_observations(data_dir: Path) -> None:
+    for data in recorded(data_dir, "maac_ctc"):
+        with jax.enable_x64(True):
+            opening = jax.tree.map(lambda leaf: leaf[:, 0], ctc_states(data, "float64"))
+            task = ctc_world(data).scenario
+            obs = np.asarray(jax.jit(jax.vmap(task.observe), compiler_options=HASTE)(opening))
+        h, width = data["init_holding"].shape[1], data["init_obs_deposit"].shape[-1]
+        np.testing.assert_allclose(obs[:, :h], data["init_obs_collector"], atol=1e-10)
+        np.testing.assert_allclose(obs[:, h:, :width], data["init_obs_deposit"], atol=1e-10)
+
+
+def rover_world(data: Data) -> World:
+    pairs, landmarks = data["tower_rover"].shape[1], data["landmark_pos"].shape[1]
+    return World(RoverTower(pairs, landmarks, data["init_agent_comm"].shape[-1]), "simplex", 25)
+
+
+def rover_states(data: Data, dtype: str) -> Particles:
+    """[E, T] the states before all steps; towers stand still and rovers are silent."""
+    steps, pairs = data["rover_pos"].shape[1], data["tower_rover"].shape[1]
+    always: Any = lambda rows: np.repeat(rows[:, None], steps, 1)
+    towers = always(data["init_agent_pos"][:, pairs:])
+    opening = {
+        "init_rover_pos": data["init_agent_pos"][:, :pairs],
+        "init_rover_vel": data["init_agent_vel"][:, :pairs],
+        "init_tower_comm": data["init_agent_comm"][:, pairs:],
+    }
+    past = lambda name: before(data | opening, name)
+    said = past("tower_comm")
+    join: Any = lambda rovers, towers: np.concatenate([rovers, towers], 2).astype(dtype)
+    return Particles(
+        pos=join(past("rover_pos"), towers),
+        vel=join(past("rover_vel"), np.zeros_like(towers)),
+        message=join(np.zeros_like(said), said),
+        landmarks=always(data["landmark_pos"]).astype(dtype),
+        goal=always(data["tower_goal_landmark"].astype(np.int32)),
+        extra=Pairs(
+            rover=always(data["tower_rover"].astype(np.int32)),
+            tower=always(data["rover_tower"].astype(np.int32)),
+        ),
+    )
+
+
+def rover_actions(data: Data, dtype: str) -> np.ndarray:
+    """[E, T, A, U] rovers' moves, then towers' messages."""
+    moves, words = data["action_move"], data["action_comm"]
+    width = max(moves.shape[-1], words.shape[-1])
+    wide = [np.pad(rows, ((0, 0),) * 3 + ((0, width - rows.shape[-1]),)) for rows in (moves, words)]
+    return np.concatenate(wide, 2).astype(dtype)
+
+
+def agrees_with_rovers(data: Data, state: Particles, out: Outcome, tolerance: float) -> None:
+    close = partial(np.testing.assert_allclose, rtol=0, atol=tolerance)
+    pairs, obs = data["tower_rover"].shape[1], np.asarray(out.view.obs)
+    close(state.pos[:, :, :pairs], data["rover_pos"])
+    close(state.vel[:, :, :pairs], data["rover_vel"])
+    close(state.message[:, :, pairs:], data["tower_comm"])
+    close(out.reward, data["reward"], atol=10 * tolerance)
+    for own, name in ((obs[:, :, :pairs], "obs_rover"), (obs[:, :, pairs:], "obs_tower")):
+        width = data[name].shape[-1]
+        close(own[..., :width], data[name])
+        assert not own[..., width:].any()
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_rover_tower_every_recorded_step_and_whole_episodes_are_repeated(
+    data_dir: Path, dtype: str
+) -> None:
+    """Nothing collides, so 32 bits suffice for whole episodes."""
+    for data in recorded(data_dir, "maac_rover_tower"):
+        with jax.enable_x64(dtype == "float64"):
+            made, key = rover_world(data), jax.random.key(0)
+
+            def step(state: Particles, action: Any, made: Any = made, key: Any = key) -> Any:
+                state, out = made.step(state, action, key)
+                return state, (state, out)
+
+            states, actions = rover_states(data, dtype), rover_actions(data, dtype)
+            single = jax.jit(jax.vmap(jax.vmap(step)), compiler_options=HASTE)
+            after, out = single(states, actions)[1]
+            agrees_with_rovers(data, after, out, TOLERANCE[dtype])
+            run = jax.vmap(lambda state, given: jax.lax.scan(step, state, given)[1])
+            first = jax.tree.map(lambda leaf: leaf[:, 0], states)
+            after, out = jax.jit(run, compiler_options=HASTE)(first, actions)
+            agrees_with_rovers(data, after, out, TOLERANCE[dtype])
+            obs = np.asarray(jax.jit(jax.vmap(made.scenario.observe))(first))
+        pairs, width = data["tower_rover"].shape[1], data["init_obs_tower"].shape[-1]
+        np.testing.assert_allclose(obs[:, :pairs], data["init_obs_rover"], atol=1e-6)
+        np.testing.assert_allclose(obs[:, pairs:, :width], data["init_obs_tower"], atol=1e-6)
