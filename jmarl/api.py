@@ -49,9 +49,7 @@ def make_algorithm(name: str, spec: EnvSpec, preset: str = "", **settings: Any) 
     for setting in settings:
         find(setting, known, f"setting of {name} itself")
     made = experiment(name, preset, settings=settings)
-    kinds = made.recipe.action_kinds(made.config)
-    if spec.action_kind not in kinds:
-        raise ConfigError(f"actions of {name} must be {' or '.join(kinds)}, got {spec.action_kind}")
+    made.recipe.suits(spec, made.config)
     return made.recipe.make(spec, made.config)
 
 

@@ -117,9 +117,10 @@ def hints(cls: type) -> dict[str, Any]:
 
 
 def help_texts(cls: type) -> dict[str, str]:
-    """The comment behind each field."""
+    """The comment behind each field, an inherited one's too."""
     pattern = re.compile(r"^    (\w+): .*?  # (.*)$", re.MULTILINE)
-    return dict(pattern.findall(inspect.getsource(cls)))
+    written = [c for c in reversed(cls.__mro__) if c.__module__.startswith("jmarl.")]
+    return {name: text for c in written for name, text in pattern.findall(inspect.getsource(c))}
 
 
 def allowed(hint: Any) -> str:

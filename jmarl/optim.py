@@ -43,3 +43,9 @@ def clip_each(limit: Any) -> optax.GradientTransformation:
         return g * limit / jnp.maximum(jnp.linalg.norm(g.reshape(-1)), limit)
 
     return optax.stateless(lambda grads, params: jax.tree.map(clip, grads))
+
+
+def every(period: int, done: Array, tau: Any, new: T, old: T) -> T:
+    """`polyak` where the update that follows `done` others is a multiple of `period`; else old."""
+    due = (done + 1) % period == 0
+    return jax.lax.cond(due, lambda: polyak(new, old, tau), lambda: old)

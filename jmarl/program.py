@@ -164,10 +164,8 @@ def refuse_impossible(
     env: Environment[Any], experiment: Experiment, positions: int, warmup_rollouts: int
 ) -> None:
     """ConfigError for settings that are sound alone but not together."""
-    run, recipe = experiment.run, experiment.recipe
-    kinds, kind = recipe.action_kinds(experiment.config), env.spec.action_kind
-    if kind not in kinds:
-        raise ConfigError(f"actions of {recipe.name} must be {' or '.join(kinds)}, got {kind}")
+    run = experiment.run
+    experiment.recipe.suits(env.spec, experiment.config)
     if positions >= 2**31:
         raise ConfigError(f"num_envs x rollout_length must be below 2**31, got {positions:,}")
     if run.seed + run.seeds > 2**31:

@@ -36,3 +36,16 @@ def lambda_returns(values: Array, batch: Transition, gamma: Any, trace: Any) -> 
     xs = batch.reward, values[:-1], values[1:], *flags
     _, goals = jax.lax.scan(back, values[-1], xs, reverse=True)
     return jax.lax.stop_gradient(goals)
+
+
+def n_step(values: Array, batch: Transition, gamma: Any, steps: int) -> Array:
+    """Returns of `steps` rewards and then the value, [T, B, A]; fewer where the batch ends.
+
+    Cut and bootstrapped as `lambda_returns`. Without a gradient.
+    """
+    ends, valid = batch.terminated[..., None], batch.valid[..., None]
+    goal = values
+    for _ in range(steps):
+        later = batch.reward + gamma * (1 - ends) * goal[1:]
+        goal = jnp.concatenate([jnp.where(valid, later, values[:-1]), values[-1:]])
+    return jax.lax.stop_gradient(goal[:-1])

@@ -1,6 +1,17 @@
 """The algorithms there are: `ALL` is the only list, read by the CLI, the benchmarks and tests."""
 
-from jmarl.algorithms import maddpg
+from jmarl.algorithms import iql, maddpg, qatten, qmix, qtran, vdn
 from jmarl.algorithms.recipe import Recipe
 
-ALL: dict[str, Recipe] = {recipe.name: recipe for recipe in (maddpg.RECIPE, maddpg.DDPG)}
+ALL: dict[str, Recipe] = {
+    recipe.name: recipe
+    for recipe in (
+        maddpg.RECIPE,
+        maddpg.DDPG,
+        iql.RECIPE,
+        vdn.RECIPE,
+        qmix.RECIPE,
+        qatten.RECIPE,
+        qtran.RECIPE,
+    )
+}

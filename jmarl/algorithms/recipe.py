@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from jmarl.fields import ConfigError
 from jmarl.types import ActionKind, Algorithm, EnvSpec, Memory
 
 
@@ -32,6 +33,10 @@ def off_policy_plan(config: Any, num_envs: int, rollout_length: int) -> Plan:
     return Plan(math.ceil(config.warmup_steps / steps), updates)
 
 
+def anything(spec: EnvSpec, config: Any) -> None:
+    """Refuses no environment."""
+
+
 @dataclass(frozen=True)
 class Recipe:
     """An entry of `ALL`. The functions take the config, so numbers in it may be traced."""
@@ -45,6 +50,15 @@ class Recipe:
     action_kinds: Callable[[Any], tuple[ActionKind, ...]]  # that it can act with, best first
     presets: Mapping[str, Preset] = field(default_factory=dict)
     episodic: bool = False  # rollouts open with fresh episodes, for recurrent learners
+    refuse: Callable[[EnvSpec, Any], None] = anything  # ConfigError for what cannot be learned
+
+    def suits(self, spec: EnvSpec, config: Any) -> None:
+        """Raise ConfigError if the algorithm cannot learn in environments of this spec."""
+        kinds = self.action_kinds(config)
+        if spec.action_kind not in kinds:
+            wanted = " or ".join(kinds)
+            raise ConfigError(f"actions of {self.name} must be {wanted}, got {spec.action_kind}")
+        self.refuse(spec, config)
 
     def but(self, name: str, summary: str, **changes: Any) -> "Recipe":
         """The same algorithm with other settings under a name of its own."""

@@ -6,7 +6,7 @@ from typing import Any, Generic, TypeVar
 
 import flax.linen as nn
 
-from jmarl.types import Params
+from jmarl.types import Key, Params
 
 Out = TypeVar("Out")
 
@@ -20,5 +20,15 @@ class Net(Generic[Out]):
 
 
 def functional(module: nn.Module) -> Net[Any]:
-    """Flax cannot say what `apply` returns, so the field that holds the net says it."""
-    return Net(module.init, module.apply)
+    """Flax cannot say what `apply` returns, so the field that holds the net says it.
+
+    `method` chooses one of the module's functions; `init` needs one that reaches all layers.
+    """
+
+    def init(key: Key, *inputs: Any, method: str | None = None) -> Params:
+        return module.init(key, *inputs, method=method).get("params", {})
+
+    def apply(params: Params, *inputs: Any, method: str | None = None) -> Any:
+        return module.apply({"params": params}, *inputs, method=method)
+
+    return Net(init, apply)

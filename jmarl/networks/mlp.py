@@ -74,11 +74,11 @@ def mlp(
 
     def init(key: Key, real_in: Array, real_out: Array) -> Params:
         x = jnp.zeros(real_in.shape)
-        return net(real_in, real_out).init(key, x, Moments(x, x))["params"]
+        return net(real_in, real_out).init(key, x, Moments(x, x))
 
     def apply(params: Params, x: Array, moments: Moments) -> Array:
         nobody = jnp.ones(x.shape[-1], bool), jnp.ones(out, bool)  # only `init` reads them
-        return net(*nobody).apply({"params": params}, x, moments)
+        return net(*nobody).apply(params, x, moments)
 
     return Net(init, apply)
 

@@ -1,0 +1,70 @@
+"""Layers as torch draws and computes them, for numbers equal to the papers' code."""
+
+import math
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from jmarl.networks.initialisers import linear, uniform
+
+
+class Linear(nn.Module):
+    """x kernel + bias, both drawn from U(+-1/sqrt(fan_in)); [..., in] -> [..., width].
+
+    Inputs and outputs that are not real (bool masks) are padding, with zero weights.
+    """
+
+    width: int
+    use_bias: bool = True
+    real_in: Array | None = None  # [in]
+    real_out: Array | None = None  # [width]
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        real_in = jnp.ones(x.shape[-1], bool) if self.real_in is None else self.real_in
+        real_out = jnp.ones(self.width, bool) if self.real_out is None else self.real_out
+        kernel_init, bias_init = linear("torch", real_in, real_out)
+        y = x @ self.param("kernel", kernel_init, (x.shape[-1], self.width))
+        return y + self.param("bias", bias_init, (self.width,)) if self.use_bias else y
+
+
+class TwoLayers(nn.Module):
+    """fc2(relu(fc1(x)))."""
+
+    hidden: int
+    width: int
+    use_bias: bool = True  # of the second layer
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        x = nn.relu(Linear(self.hidden, name="fc1")(x))
+        return Linear(self.width, self.use_bias, name="fc2")(x)
+
+
+class GruCell(nn.Module):
+    """torch's GRU cell: gates r, z, n side by side; input and state have biases of their own.
+
+    r = sigmoid(x_r + h_r), z = sigmoid(x_z + h_z), n = tanh(x_n + r h_n), h' = (1 - z) n + z h.
+    `project` is the input's part, which no state enters: it is computed for all steps at once.
+    """
+
+    width: int
+
+    def setup(self) -> None:
+        draw = uniform(jnp.asarray(1 / math.sqrt(self.width)), jnp.asarray(True))
+        part = lambda: nn.Dense(3 * self.width, kernel_init=draw, bias_init=draw)
+        self.input, self.state = part(), part()
+
+    def project(self, x: Array) -> Array:
+        """[..., in] -> [..., 3 H]."""
+        return self.input(x)
+
+    def __call__(self, h: Array, projected: Array) -> Array:
+        """[..., H] and [..., 3 H] -> [..., H]."""
+        x_r, x_z, x_n = jnp.split(projected, 3, -1)
+        h_r, h_z, h_n = jnp.split(self.state(h), 3, -1)
+        keep = jax.nn.sigmoid(x_z + h_z)
+        new = jnp.tanh(x_n + jax.nn.sigmoid(x_r + h_r) * h_n)
+        return (1 - keep) * new + keep * h
