@@ -27,7 +27,18 @@ TINY = {
     "buffer_size": 200,
     "warmup_steps": 2 * B * T,
     "env_steps_per_update": 10.0,
+    "warmup_episodes": 2 * B,
+    "episodes_per_update": B / 2,
+    "target_update_interval": 2,
+    "max_grad_norm": 0.1,
     "hidden_dim": 8,
+    "rnn_dim": 8,
+    "mixing_dim": 4,
+    "hypernet_dim": 5,
+    "query_dim": 5,
+    "attention_dim": 3,
+    "weight_dim": 5,
+    "bias_dim": 4,
 }
 # knobs that change nothing in any action kind, because another setting switches them off
 IDLE: dict[str, set[str]] = {}
