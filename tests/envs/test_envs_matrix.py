@@ -75,6 +75,15 @@ def test_two_step_shows_both_where_they_are(first: int, place: list[int]) -> Non
     assert env.spec.team_reward == "shared"
 
 
+def test_the_state_may_open_with_who_the_agents_are() -> None:
+    env = jmarl_envs.make("matrix/two_step", agent_ids=True)
+    view, outs = play(env, [(1, 0)])
+    assert env.spec.agent_features == (2, 2)
+    assert view.state.tolist() == [1, 0, 0, 1, 1, 0, 0]
+    assert np.array(outs[0].view.state).tolist() == [1, 0, 0, 1, 0, 0, 1]
+    assert view.obs.tolist() == [[1, 0, 0]] * 2
+
+
 def cells(env: Environment[Any]) -> tuple[np.ndarray, Outcome]:
     """The rewards of every joint choice [U, U', 2], and their outcomes."""
     rows, columns = env.spec.action_sizes
@@ -155,8 +164,9 @@ def test_proposition_1_is_won_by_chance_as_rarely_as_it_says(
     ("name", "options"),
     [
         ("two_step", {}),
+        ("two_step", {"agent_ids": True}),
         ("penalty", {}),
-        ("one_step", {"payoff": ((1, 2, 3),)}),
+        ("one_step", {"payoff": ((1, 2, 3),), "agent_ids": True}),
         ("proposition1", {"num_agents": 5, "target": "equal"}),
         ("proposition1", {"num_agents": 1}),
     ],

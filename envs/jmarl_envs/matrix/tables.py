@@ -45,7 +45,8 @@ class Tables:
 
     After table k comes table `successor[k][agent 0's action]`; the game truly ends where that is
     the number of tables. `obs_size` leaves room for the end to have a one-hot of its own, or not:
-    then it is seen as zeros. The global state is what each player sees.
+    then it is seen as zeros. The global state is what each player sees; with `agent_ids` each
+    player's one-hot name stands before it, for mixers that attend to agents by their features.
     """
 
     def __init__(
@@ -56,7 +57,9 @@ class Tables:
         successor: tuple[tuple[int, ...], ...],
         steps: int,
         obs_size: int,
+        agent_ids: bool,
     ) -> None:
+        self.agent_ids = agent_ids
         self.tables, self.titles = tables, titles
         self.payoffs = np.array(tables, np.float32)  # [K, U, U']
         self.successor = np.array(successor, np.int32)  # [K, U]
@@ -67,10 +70,11 @@ class Tables:
             obs_sizes=(obs_size, obs_size),
             action_kind="discrete",
             action_parts=((rows,), (columns,)),
-            state_size=obs_size,
+            state_size=obs_size + 4 * agent_ids,
             episode_limit=steps,
             teams=(0, 0),
             team_reward="shared",
+            agent_features=(2, 2) if agent_ids else None,
         )
 
     def reset(self, key: Key) -> tuple[Played, View]:
@@ -86,8 +90,9 @@ class Tables:
         return Played(table, state.table, action), out
 
     def view(self, table: Array) -> View:
-        seen = jax.nn.one_hot(table, self.spec.state_size)
-        return open_view(self.spec, jnp.broadcast_to(seen, (2, seen.size)), seen)
+        seen = jax.nn.one_hot(table, self.spec.obs_size)
+        state = jnp.append(jnp.eye(2), seen) if self.agent_ids else seen
+        return open_view(self.spec, jnp.broadcast_to(seen, (2, seen.size)), state)
 
     def draw(self, state: Played) -> Scene:
         """All tables side by side, the one to be played outlined, the last choice highlighted."""
@@ -96,39 +101,41 @@ class Tables:
         return draw_tables(self.tables, self.titles, int(state.table), chosen)
 
 
-def two_step() -> TimeLimit[Played]:
+def two_step(agent_ids: bool = False) -> TimeLimit[Played]:
     """Agent 0's first choice decides which table is played second; the first step pays nothing.
 
     Its action 0 leads to 2A, which pays 7 whatever is done; its action 1 to 2B. Best: 8, by 1 and
     then both 1. Uniform play earns 4.75. The end is seen as zeros.
     """
     titles, successor = ("1", "2A", "2B"), ((1, 2), (3, 3), (3, 3))
-    return TimeLimit(Tables("two_step", (CHOICE, SEVEN, EIGHT), titles, successor, 2, obs_size=3))
+    tables = CHOICE, SEVEN, EIGHT
+    return TimeLimit(Tables("two_step", tables, titles, successor, 2, 3, agent_ids))
 
 
-def mild_penalty() -> TimeLimit[Played]:
+def mild_penalty(agent_ids: bool = False) -> TimeLimit[Played]:
     """12 for both first actions, -0.1 for one of them alone: QMIX finds the 12."""
-    return _single("mild_penalty", MILD)
+    return _single("mild_penalty", MILD, agent_ids)
 
 
-def penalty() -> TimeLimit[Played]:
+def penalty(agent_ids: bool = False) -> TimeLimit[Played]:
     """12 for both first actions, -12 for one of them alone: not monotonic, the case for QTRAN."""
-    return _single("penalty", HARSH)
+    return _single("penalty", HARSH, agent_ids)
 
 
-def safe_choice() -> TimeLimit[Played]:
+def safe_choice(agent_ids: bool = False) -> TimeLimit[Played]:
     """12 for both first actions, and a third action that is worth 10 whatever the other does."""
-    return _single("safe_choice", SAFE)
+    return _single("safe_choice", SAFE, agent_ids)
 
 
-def one_step(payoff: Table = MILD) -> TimeLimit[Played]:
+def one_step(payoff: Table = MILD, agent_ids: bool = False) -> TimeLimit[Played]:
     """`payoff[agent 0's action][agent 1's action]` to both: any table, square or not."""
-    return _single("one_step", _checked(payoff))
+    return _single("one_step", _checked(payoff), agent_ids)
 
 
-def _single(name: str, table: Table) -> TimeLimit[Played]:
+def _single(name: str, table: Table, agent_ids: bool) -> TimeLimit[Played]:
     """One step; what is seen is the one-hot of the step, the end's included (2)."""
-    return TimeLimit(Tables(name, (table,), ("payoff",), ((1,) * len(table),), 1, obs_size=2))
+    successor = ((1,) * len(table),)
+    return TimeLimit(Tables(name, (table,), ("payoff",), successor, 1, 2, agent_ids))
 
 
 def _checked(payoff: Any) -> Table:
