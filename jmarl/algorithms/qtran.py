@@ -27,13 +27,13 @@ from jmarl.types import EnvSpec, Metrics, Params, Transition, View
 class Config(vd.Config):
     opt_weight: float = knob(1.0, low=0)  # of the loss at greedy actions
     nopt_weight: float = knob(0.1, low=0)  # of the loss at the actions taken
-    mixing_dim: int = static(64, low=1)  # width of the joint value's layers
+    mixing_dim: tuple[int, ...] = static((64, 64), low=1)  # widths of the joint value's layers
 
 
 class Joint(nn.Module):
     """Q_jt of state [..., S], hidden states [..., A, H] and one-hot actions [..., A, U]; and V."""
 
-    width: int
+    widths: tuple[int, ...]
 
     @nn.compact
     def __call__(self, state: Array, hidden: Array, actions: Array) -> tuple[Array, Array]:
@@ -43,9 +43,9 @@ class Joint(nn.Module):
         return self.value("Q", x), self.value("V", state)
 
     def value(self, name: str, x: Array) -> Array:
-        x = nn.relu(Linear(self.width, name=f"{name}_fc1")(x))
-        x = nn.relu(Linear(self.width, name=f"{name}_fc2")(x))
-        return Linear(1, name=f"{name}_fc3")(x)
+        for i, width in enumerate(self.widths, start=1):
+            x = nn.relu(Linear(width, name=f"{name}_fc{i}")(x))
+        return Linear(1, name=f"{name}_fc{len(self.widths) + 1}")(x)
 
 
 class Qtran(vd.ValueDecomposition):

@@ -41,6 +41,8 @@ class Config(struct.PyTreeNode):
     tau: float = knob(1.0, low=0, high=1)  # share of the online networks in each target update
     max_grad_norm: float = knob(10.0, above=0)  # all gradients together are clipped to this norm
     loss_scale: float = knob(1.0, above=0)  # of the mean squared error; PyMARL2's is a half
+    rms_decay: float = knob(0.99, low=0, high=1)  # of RMSprop's mean of squared gradients
+    rms_eps: float = knob(1e-5, above=0)  # of RMSprop, outside the root
     target_update_interval: int = static(200, low=1)  # gradient steps between target updates
     n_step: int = static(1, low=1)  # rewards in the targets before a value; above 1 without lambda
     double_q: bool = static(True)  # the online network chooses the target's actions
@@ -117,7 +119,9 @@ class ValueDecomposition:
     @property
     def tx(self) -> optax.GradientTransformation:
         cfg = self.cfg
-        rmsprop = lambda: optax.rmsprop(cfg.lr, decay=0.99, eps=1e-5, eps_in_sqrt=False)
+        rmsprop = lambda: optax.rmsprop(
+            cfg.lr, decay=cfg.rms_decay, eps=cfg.rms_eps, eps_in_sqrt=False
+        )
         step = {"rmsprop": rmsprop, "adam": lambda: optax.adam(cfg.lr)}[cfg.optimiser]()
         return optax.chain(clip_global(cfg.max_grad_norm), step)
 
