@@ -22,11 +22,16 @@ if TYPE_CHECKING:
     from jmarl.api import resume as resume
     from jmarl.api import train as train
     from jmarl.fields import ConfigError as ConfigError
+    from jmarl.insight import attention as attention
+    from jmarl.insight import plot as plot
+    from jmarl.recording import Attended as Attended
     from jmarl.recording import Rendered as Rendered
 
 OFFERED = {
     "ConfigError": "jmarl.fields",
+    "Attended": "jmarl.recording",
     "Rendered": "jmarl.recording",
+    **dict.fromkeys(("attention", "plot"), "jmarl.insight"),
     **dict.fromkeys(
         (
             "Result",

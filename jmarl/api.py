@@ -245,14 +245,21 @@ def load_policy(
     """
     folder = folders.open_folder(run)
     program, learners, meta = trained(folder, env)
+    seed, learner = team_of(program, learners, meta, seed)
+    loop = program.loop(program.experiment.config)
+    return Team(program.env, seed, loop.algorithm.exploit(learner))
+
+
+def team_of(
+    program: Program, learners: Any, meta: Mapping[str, Any], seed: int | None
+) -> tuple[int, Any]:
+    """A training seed and its learner: `seed`, or the one that evaluated best at the end."""
     seeds = program.seeds
     if seed is None:
         seed = seeds[int(np.argmax(meta["evaluations"][-1]["episode_return"]))]
     if seed not in seeds:
         raise ConfigError(f"seed must be one of {seeds}, got {seed}")
-    learner = jax.tree.map(lambda x: x[seeds.index(seed)], learners)
-    loop = program.loop(program.experiment.config)
-    return Team(program.env, seed, loop.algorithm.exploit(learner))
+    return seed, jax.tree.map(lambda x: x[seeds.index(seed)], learners)
 
 
 def trained(
@@ -314,7 +321,7 @@ def render(
     asked = Settings(policy, seed, episodes, fps, pixels)
     keep_compiled(compile_cache)
     env, player, name = players(what, asked.policy, team_seed, env, env_options or {})
-    path = place_of(out, env.spec.name)
+    path = place_of(out, f"{env.spec.name}.gif")
     played = plain(record(env, player, jax.random.key(asked.seed), asked.episodes))
     takes = [Take(*played.episode(nth)) for nth in range(asked.episodes)]
     many = asked.episodes > 1

@@ -24,6 +24,7 @@ Multi-agent reinforcement learning in JAX.
   jmarl train --resume RUN                go on with a run
   jmarl eval RUN                          play fresh episodes with its teams
   jmarl render ENV|RUN                    write a GIF of an episode
+  jmarl plot attention RUN                draw to whom a team's attention goes
 """
 
 
@@ -65,6 +66,7 @@ def command(words: list[str]) -> int:
         "train": train,
         "eval": evaluate,
         "render": render,
+        "plot": plot,
         "envs": envs,
         "algos": algos,
     }
@@ -137,7 +139,7 @@ def report(result: Any) -> None:
         print(f"  folder        {result.path}")
 
 
-# --- eval, render, envs, algos ------------------------------------------------------------------
+# --- eval, render, plot, envs, algos ------------------------------------------------------------
 
 
 def evaluate(words: list[str]) -> int:
@@ -177,6 +179,25 @@ def render(words: list[str]) -> int:
     for nth, (steps, returns) in enumerate(zip(made.steps, made.returns, strict=True), 1):
         print(f"  episode {nth}  {steps} steps, {in_words(made.spec, returns)}")
     print(f"  GIF        {made.path} ({made.path.stat().st_size / 1000:,.0f} kB)")
+    return 0
+
+
+def plot(words: list[str]) -> int:
+    from jmarl.insight import help_text, read_order
+
+    order = read_order(words)
+    if order is None:
+        print(help_text(), end="")
+        return 0
+    with Console(stderr=True).status("playing and drawing"):
+        from jmarl import insight
+
+        path, seen = insight.plot(order.what, order.run, **order.settings)
+    from jmarl_envs.film import in_words
+
+    print(f"{seen.algorithm} on {seen.spec.name}, team of seed {seen.team_seed}")
+    print(f"  episode    {len(seen.reward)} steps, {in_words(seen.spec, seen.reward.sum(0))}")
+    print(f"  PNG        {path} ({path.stat().st_size / 1000:,.0f} kB)")
     return 0
 
 

@@ -1,17 +1,24 @@
 """Pictures of results; the only place that knows matplotlib."""
 
+import io
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.collections import QuadMesh
 from matplotlib.figure import Figure
-from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
+from matplotlib.patches import Patch
+from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullFormatter
 
+from jmarl.recording import Attended
 from jmarl.statistics import interval
 
 RETURN = "evaluation return (sum over time, mean over agents)"
+ABOVE: dict[str, Any] = {"loc": "lower right", "bbox_to_anchor": (1, 1), "frameon": False}
 
 
 @dataclass(frozen=True)
@@ -107,3 +114,86 @@ def throughput(path: Path, rungs: Rungs, title: str, compiling: str) -> None:
         axes.legend(loc="best", frameon=False)
     figure.suptitle(title)
     figure.savefig(path, dpi=150)
+
+
+def attention_map(path: Path, seen: Attended) -> None:
+    """To whom attention goes over an episode, saved to `path`, whole or not at all.
+
+    A heat map of agents and steps for each head, what each head counts, and what was earned.
+    """
+    agents, heads = seen.spec.num_agents, seen.weights.shape[1]
+    tall = min(max(1.0, 0.24 * agents), 3.0)
+    heights = [tall] * heads + [1.4] * (seen.head_weights is not None) + [1.4]
+    figure = Figure(figsize=(10, sum(heights) + 0.35 * len(heights) + 0.6), layout="constrained")
+    panels = figure.subplots(len(heights), 1, sharex=True, height_ratios=heights)
+    maps = [heat_map(panels[head], seen, head, tall) for head in range(heads)]
+    bar = figure.colorbar(maps[0], ax=panels[:heads], aspect=30, pad=0.01)
+    bar.set_label(f"weight of an agent in a head (white line: all alike, 1/{agents})")
+    bar.ax.axhline(1 / agents, color="white")
+    if seen.head_weights is not None:
+        head_lines(panels[heads], seen.head_weights)
+    earnings(panels[-1], seen)
+    panels[-1].set(xlabel="step of the episode", xlim=(0, len(seen.reward)))
+    panels[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
+    figure.align_ylabels(panels)
+    figure.suptitle(caption(seen))
+    data = io.BytesIO()
+    figure.savefig(data, dpi=150)
+    path.write_bytes(data.getvalue())
+
+
+def caption(seen: Attended) -> str:
+    ending = "ended" if seen.terminated else "time is up"
+    heads = "; heads count alike" if seen.head_weights is None else ""
+    return (
+        f"{seen.algorithm} on {seen.spec.name}: attention in one episode{heads}\n"
+        f"greedy team of seed {seen.team_seed}, {len(seen.reward)} steps, {ending}"
+    )
+
+
+def heat_map(axes: Axes, seen: Attended, head: int, tall: float) -> QuadMesh:
+    """One head's weights over the agents, hatched where they are dead; `tall` in inches."""
+    steps, _, agents = seen.weights.shape
+    weights, edges = seen.weights[:, head].T, (np.arange(steps + 1), np.arange(agents + 1))
+    mesh = axes.pcolormesh(*edges, weights, vmin=0, vmax=seen.weights.max())
+    hatched = {"facecolor": "none", "edgecolor": "0.8", "hatch": "xxx", "linewidth": 0}
+    for agent, alive in enumerate(seen.alive.T):
+        axes.broken_barh(spans(~alive), (agent, 1), **hatched)
+    every = math.ceil(agents * 0.12 / tall)  # inches that a name needs
+    named = range(0, agents, every)
+    names = [seen.spec.agents[at] for at in named]
+    axes.set_yticks([at + 0.5 for at in named], names)
+    axes.tick_params(axis="y", labelsize="small" if every == 1 else "x-small", length=0)
+    axes.invert_yaxis()
+    axes.set_ylabel(f"head {head + 1}")
+    if head == 0 and not seen.alive.all():
+        dead = Patch(**{**hatched, "facecolor": "0.4"}, label="dead agent")
+        axes.legend(handles=[dead], **ABOVE)
+    return mesh
+
+
+def spans(flags: np.ndarray) -> list[tuple[int, int]]:
+    """(first, length) of each run of true flags [T]."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], flags, [False]])))
+    return [(int(a), int(b - a)) for a, b in zip(edges[::2], edges[1::2], strict=True)]
+
+
+def head_lines(axes: Axes, weights: np.ndarray) -> None:
+    """What each head counts, [T, heads]."""
+    for head, line in enumerate(weights.T):
+        axes.stairs(line, label=f"head {head + 1}", color=f"C{head}", linewidth=1.5, baseline=None)
+    axes.set(ylabel="head weight", ylim=(0, 1.1 * weights.max() or 1))
+    axes.grid(alpha=0.25)
+    axes.legend(ncols=min(weights.shape[1], 8), **ABOVE)
+
+
+def earnings(axes: Axes, seen: Attended) -> None:
+    """Each team's return so far, mean over its agents."""
+    teams, names = np.asarray(seen.spec.teams), seen.spec.team_names
+    sums = np.concatenate([np.zeros_like(seen.reward[:1]), seen.reward.cumsum(0)])
+    for team, name in enumerate(names):
+        axes.plot(sums[:, teams == team].mean(1), color=f"C{team}", label=name)
+    axes.set_ylabel("return so far,\nmean over agents")
+    axes.grid(alpha=0.25)
+    if len(names) > 1:
+        axes.legend(ncols=len(names), **ABOVE)

@@ -1,5 +1,6 @@
-"""Episodes on record, and the words of `jmarl render`."""
+"""Episodes on record, the words of `jmarl render`, and where pictures go."""
 
+import os
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -14,7 +15,7 @@ from jax import Array
 from jmarl.config import find, of_type, parse
 from jmarl.fields import ConfigError
 from jmarl.folder import place
-from jmarl.types import Environment, EnvSpec, Key, Policy, View
+from jmarl.types import Environment, EnvSpec, Key, Policy, Transition, View
 from jmarl.words import ALONE, pairs
 
 Player = Literal["auto", "random", "trained"]
@@ -43,6 +44,7 @@ flags:
   --compile-cache         where compiled programs are kept between runs, or off [auto]
 """
 FLAGS = ("policy", "out", "seed", "episodes", "fps", "pixels", "team-seed", "compile-cache")
+OPENINGS = {".gif": b"GIF8", ".png": b"\x89PNG"}  # of the files
 
 
 class Recording(struct.PyTreeNode):
@@ -63,6 +65,20 @@ class Recording(struct.PyTreeNode):
         terminated = bool(self.terminated[nth])
         return positions(self.state), positions(self.view), action, reward, terminated
 
+    def batch(self) -> Transition:
+        """As an update would read them: [T, N], and T+1 views; valid to each episode's end."""
+        time = jnp.arange(len(self.reward) + 1)[:, None]
+        last = time[:-1] == self.length - 1
+        return Transition(
+            view=self.view,
+            start=jnp.broadcast_to(time == 0, (len(time), *self.length.shape)),
+            action=self.action,
+            reward=self.reward,
+            terminated=last & self.terminated,
+            truncated=last & ~self.terminated,
+            valid=time[:-1] < self.length,
+        )
+
 
 @dataclass(frozen=True)
 class Rendered:
@@ -73,6 +89,20 @@ class Rendered:
     policy: str  # "random", or "trained, seed 3"
     returns: np.ndarray  # [episodes, A] undiscounted
     steps: np.ndarray  # [episodes]
+
+
+@dataclass(frozen=True)
+class Attended:
+    """Whom a team's algorithm attended to in one episode of T steps."""
+
+    spec: EnvSpec
+    algorithm: str
+    team_seed: int  # the training seed of the team
+    weights: np.ndarray  # [T, heads, A] a head's sum to 1 over the agents
+    head_weights: np.ndarray | None  # [T, heads] what each head counts; None: all the same
+    alive: np.ndarray  # [T, A]
+    reward: np.ndarray  # [T, A]
+    terminated: bool  # else the time ran out
 
 
 @dataclass(frozen=True)
@@ -122,20 +152,24 @@ def read_order(words: list[str]) -> Order | None:
     return order
 
 
-def place_of(out: str | Path, env_name: str) -> Path:
-    """Where the GIF goes; ConfigError where it cannot or must not."""
-    named = f"{env_name.replace('/', '-')}.gif"
+def place_of(out: str | Path, default: str) -> Path:
+    """Where a picture of `default`'s kind goes; ConfigError where it cannot or must not."""
+    named = default.replace("/", "-")
+    ending = Path(named).suffix
     path = place("out", out) if str(out) else Path(named).absolute()
     if path.is_dir():
         path, out = path / named, ""
-    if path.suffix.lower() != ".gif":
-        raise ConfigError(f"out must end in .gif, got {str(out)!r}")
+    if path.suffix.lower() != ending:
+        raise ConfigError(f"out must end in {ending}, got {str(out)!r}")
     if not path.parent.is_dir():
         raise ConfigError(f"out must lie in a folder that exists, got {str(out)!r}")
+    if not os.access(path.parent, os.W_OK):
+        raise ConfigError(f"out must lie in a folder that can be written, got {str(path.parent)!r}")
     if str(out) == "":
         return unused(path)
-    if path.exists() and not is_gif(path):
-        raise ConfigError(f"out must be a GIF if it exists, got {str(out)!r}, which is none")
+    if path.exists() and not begins(path, OPENINGS[ending]):
+        kind = ending[1:].upper()
+        raise ConfigError(f"out must be a {kind} if it exists, got {str(out)!r}, which is none")
     return path
 
 
@@ -148,9 +182,9 @@ def unused(path: Path) -> Path:
     return free
 
 
-def is_gif(path: Path) -> bool:
+def begins(path: Path, opening: bytes) -> bool:
     with path.open("rb") as file:
-        return file.read(4) == b"GIF8"
+        return file.read(len(opening)) == opening
 
 
 def record(env: Environment[Any], policy: Policy[Any], key: Key, episodes: int) -> Recording:

@@ -6,7 +6,7 @@ Axes stand always in this order: T time, B parallel environments, A agents, then
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Generic, Literal, Protocol, TypeVar
+from typing import Any, Generic, Literal, NamedTuple, Protocol, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -84,6 +84,13 @@ class Transition(struct.PyTreeNode):
     truncated: Array  # [T, B]
     valid: Array  # [T, B]
     extras: Any = ()  # [T, B, ...]
+
+
+class Attention(NamedTuple):
+    """Whom an algorithm attends to at each step: diagnostics, to look at."""
+
+    weights: Array  # [T, B, heads, A] a head's sum to 1 over the agents
+    head_weights: Array | None = None  # [T, B, heads] what each head counts; None: all the same
 
 
 class Clock(struct.PyTreeNode):

@@ -18,7 +18,7 @@ from jmarl.algorithms.value_decomposition import Mixed
 from jmarl.fields import ConfigError, knob, static
 from jmarl.networks.base import functional
 from jmarl.networks.layers import Linear, TwoLayers
-from jmarl.types import EnvSpec, View
+from jmarl.types import Attention, EnvSpec, Transition, View
 
 
 class Config(vd.Config):
@@ -74,14 +74,14 @@ class AttentionMixer(nn.Module):
             scaled = jnp.where(view.alive[..., None, :], scaled, -99_999_999.0)
         attention = jax.nn.softmax(scaled)
         heads = jnp.einsum("...ha,...a->...h", attention, q)
-        weights = TwoLayers(cfg.weight_dim, cfg.heads, name="head")(state)
+        weights = jnp.abs(TwoLayers(cfg.weight_dim, cfg.heads, name="head")(state))
         if cfg.weighted_heads:
-            heads = heads * jnp.abs(weights)
+            heads = heads * weights
         joint = heads.sum(-1, keepdims=True)
         if cfg.state_bias:
             joint = joint + TwoLayers(cfg.bias_dim, 1, name="constraint")(state)
         penalty = cfg.attention_penalty * (logits**2).mean(-1).sum(-1)
-        return Mixed(joint, penalty, attention)
+        return Mixed(joint, penalty, attention, weights if cfg.weighted_heads else None)
 
     def logits(self, q: Array, state: Array) -> Array:
         """[..., H, A], not yet scaled."""
@@ -96,12 +96,23 @@ class AttentionMixer(nn.Module):
         return jnp.einsum("...hd,...ahd->...ha", query, key)
 
 
-def make(spec: EnvSpec, cfg: Config) -> vd.ValueDecomposition:
+class Qatten(vd.ValueDecomposition):
+    """The learner, which tells whom its mixer attends to."""
+
+    def attention(self, learner: vd.Learner, batch: Transition) -> Attention:
+        """Weights at the steps of a batch, under the online network."""
+        (online,) = self.agents.unroll((learner.params["agent"],), batch)
+        mixed = self.join(learner.params, online, batch)
+        assert mixed.attention is not None
+        return Attention(mixed.attention, mixed.head_weights)
+
+
+def make(spec: EnvSpec, cfg: Config) -> Qatten:
     """Qatten for an environment of this spec."""
     assert spec.agent_features is not None, "`refuse` says so to users"
     mixer = functional(AttentionMixer(spec.agent_features, cfg))
     fixed = ("query", "key") if cfg.frozen_attention else ()
-    return vd.ValueDecomposition(spec, cfg, vd.agents_of(spec, cfg), mixer, fixed)
+    return Qatten(spec, cfg, vd.agents_of(spec, cfg), mixer, fixed)
 
 
 def refuse(spec: EnvSpec, cfg: Config) -> None:
@@ -115,5 +126,10 @@ def refuse(spec: EnvSpec, cfg: Config) -> None:
 
 
 RECIPE = vd.recipe(
-    "qatten", "attention weighs the agents (Yang et al., 2020)", Config(), make, refuse=refuse
+    "qatten",
+    "attention weighs the agents (Yang et al., 2020)",
+    Config(),
+    make,
+    refuse=refuse,
+    shows=("attention",),
 )

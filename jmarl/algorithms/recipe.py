@@ -51,6 +51,7 @@ class Recipe:
     presets: Mapping[str, Preset] = field(default_factory=dict)
     episodic: bool = False  # rollouts open with fresh episodes, for recurrent learners
     refuse: Callable[[EnvSpec, Any], None] = anything  # ConfigError for what cannot be learned
+    shows: tuple[str, ...] = ()  # methods (learner, batch) of its algorithm for `jmarl plot`
 
     def suits(self, spec: EnvSpec, config: Any) -> None:
         """Raise ConfigError if the algorithm cannot learn in environments of this spec."""

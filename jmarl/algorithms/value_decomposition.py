@@ -65,6 +65,7 @@ class Mixed(NamedTuple):
     joint: Array  # [..., K] one value of the team, or one for each agent
     penalty: Array | None = None  # [...] added to the loss
     attention: Array | None = None  # [..., heads, A] weights, to look at
+    head_weights: Array | None = None  # [..., heads] likewise, where the heads do not just add up
 
 
 class Learner(struct.PyTreeNode):
@@ -268,6 +269,7 @@ def recipe(
     make: Callable[[EnvSpec, Any], Any],
     uses_state: bool = True,
     refuse: Callable[[EnvSpec, Any], None] = refuse,
+    shows: tuple[str, ...] = (),
 ) -> Recipe:
     """An entry of `ALL` for an algorithm of this family."""
     return Recipe(
@@ -281,4 +283,5 @@ def recipe(
         presets=presets(config),
         episodic=True,
         refuse=refuse,
+        shows=shows,
     )
