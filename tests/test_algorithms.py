@@ -31,6 +31,8 @@ TINY = {
     "episodes_per_update": B / 2,
     "target_update_interval": 2,
     "max_grad_norm": 0.1,
+    "eps_finish": 0.5,
+    "eps_decay": 2.5 * B * T,
     "hidden_dim": 8,
     "rnn_dim": 8,
     "mixing_dim": 4,
@@ -281,7 +283,7 @@ class Grid:
 
         def outcome(cfg: Any) -> Any:
             loop = case.loop(cfg, kind)
-            run, _ = loop.start(jax.random.key(5))
+            run, _ = loop.start(jax.random.key(8))
             run, (metrics, _) = loop.chunk(run, jnp.int32(case.first))
             clock = loop.clock(case.first)
             policies = (
