@@ -13,7 +13,8 @@ from jax import Array
 
 from jmarl.networks.base import Net, functional
 from jmarl.networks.layers import GruCell, Linear
-from jmarl.types import EnvSpec, Key, Params, Transition, View, tree_where
+from jmarl.networks.recurrent import Cell, Weights, through_time
+from jmarl.types import EnvSpec, Key, Params, Transition, View
 
 
 class QNetwork(nn.Module):
@@ -132,7 +133,8 @@ class Agents:
     def unroll(self, teams: Sequence[Params], batch: Transition) -> list[Unrolled]:
         """Each team's values of all views, from zero states wherever an episode opens.
 
-        The teams (online and target) go through time together, in one scan.
+        The teams (online, then target) go through time together, in one scan; with a GRU only
+        the first one's parameters have a gradient.
         """
         x = self.inputs(batch.view, actions_before(batch))
         encoded = [self.apply("encode", params, x) for params in teams]
@@ -143,18 +145,15 @@ class Agents:
     def through_time(
         self, teams: Sequence[Params], encoded: list[Array], start: Array
     ) -> list[Array]:
-        """Hidden states [T+1, B, A, H] of each team."""
-        first = [jnp.zeros((*x.shape[1:-1], self.rnn_dim), x.dtype) for x in encoded]
-
-        def one(states: list[Array], x: Any) -> tuple[list[Array], list[Array]]:
-            now, start = x
-            states = [
-                self.apply("remember", p, tree_where(start, jnp.zeros_like(h), h), e)
-                for p, h, e in zip(teams, states, now, strict=True)
-            ]
-            return states, states
-
-        return jax.lax.scan(one, first, (encoded, start))[1]
+        """Hidden states [T+1, B, A, H] of each team; only the first team's have a gradient."""
+        weights = [Weights(**params["gru"]["state"]) for params in teams]
+        first, *others = (Cell(*pair) for pair in zip(weights, encoded, strict=True))
+        run = through_time
+        if not self.shared:
+            axes: Any = jax.tree.map(lambda x: 0, first)._replace(projected=-2)
+            run = jax.vmap(run, (axes, (axes,) * len(others), None), -2)
+        own, rest = run(first, tuple(others), start)
+        return [own, *rest]
 
 
 def actions_before(batch: Transition) -> Array:

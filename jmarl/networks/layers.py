@@ -3,11 +3,11 @@
 import math
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 from jax import Array
 
 from jmarl.networks.initialisers import linear, uniform
+from jmarl.networks.recurrent import gates, updated
 
 
 class Linear(nn.Module):
@@ -63,8 +63,4 @@ class GruCell(nn.Module):
 
     def __call__(self, h: Array, projected: Array) -> Array:
         """[..., H] and [..., 3 H] -> [..., H]."""
-        x_r, x_z, x_n = jnp.split(projected, 3, -1)
-        h_r, h_z, h_n = jnp.split(self.state(h), 3, -1)
-        keep = jax.nn.sigmoid(x_z + h_z)
-        new = jnp.tanh(x_n + jax.nn.sigmoid(x_r + h_r) * h_n)
-        return (1 - keep) * new + keep * h
+        return updated(h, gates(self.state(h), projected))
