@@ -1,5 +1,6 @@
 """Reading recorded runs of PyMARL's Q-learners: configs, parameters and episodes as ours."""
 
+from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
@@ -130,7 +131,7 @@ def check_tree(z: Golden, prefix: str, mine: Any, where: Any = lambda name: True
         z.check(f"{prefix}{name}", part(mine, name), atol=atol, where=where(name))
 
 
-def episodes(z: Golden) -> Transition:
+def episodes(z: Golden | Mapping[str, np.ndarray]) -> Transition:
     """The recorded episodes [B, T] as a rollout of one episode each; positions behind its last
     view are padding, whose agents saw no action before."""
     stored, ended = recorded(z, "filled")[..., 0] == 1, recorded(z, "terminated")[:-1, :, 0] == 1
@@ -152,7 +153,7 @@ def episodes(z: Golden) -> Transition:
     return jax.tree.map(jnp.asarray, Transition(view=view, **rest))
 
 
-def recorded(z: Golden, name: str) -> Any:
+def recorded(z: Golden | Mapping[str, np.ndarray], name: str) -> Any:
     """[T, B, ...]."""
     return np.swapaxes(z[f"batch/{name}"], 0, 1)
 
