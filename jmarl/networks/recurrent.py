@@ -1,10 +1,11 @@
 """A GRU through time, with a gradient of its own.
 
 Autodiff adds to the gradient of the state's weights at every step of the way back. Here the way
-back only finds what each step's gates should have been, and the weights' gradient is one product
-over all steps afterwards (benchmarks/NOTES.md says what that buys).
+back only finds the gradient of each state; the weights' is one product over all steps afterwards
+(benchmarks/NOTES.md says what that buys).
 """
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -23,12 +24,19 @@ class Gates(NamedTuple):
     state: Array  # the state's part of `new`, before `reset` weighs it
 
 
-def gates(state_part: Array, projected: Array) -> Gates:
-    """From what the state and the input contribute, [..., 3 H] each: r, z, n side by side."""
-    x_r, x_z, x_n = jnp.split(projected, 3, -1)
-    h_r, h_z, h_n = jnp.split(state_part, 3, -1)
+Parts = Sequence[Array]  # of the gates r, z and n, [..., H] each
+
+
+def gates(state: Parts, inputs: Parts) -> Gates:
+    """From what the state and the input contribute."""
+    (x_r, x_z, x_n), (h_r, h_z, h_n) = inputs, state
     reset, keep = jax.nn.sigmoid(x_r + h_r), jax.nn.sigmoid(x_z + h_z)
     return Gates(reset, keep, jnp.tanh(x_n + reset * h_n), h_n)
+
+
+def split(gates: Array) -> list[Array]:
+    """[..., 3 H] -> three of [..., H]."""
+    return jnp.split(gates, 3, -1)
 
 
 def updated(h: Array, g: Gates) -> Array:
@@ -71,16 +79,17 @@ def forward(
     first = [jnp.zeros((*c.projected.shape[1:-1], width), c.projected.dtype) for c in cells]
 
     def one(states: list[Array], x: Any) -> Any:
-        projected, start = x
+        inputs, start = x
         read = [tree_where(start, jnp.zeros_like(h), h) for h in states]
         opened = [
-            gates(h @ c.weights.kernel + c.weights.bias, p)
-            for c, h, p in zip(cells, read, projected, strict=True)
+            gates(split(h @ c.weights.kernel + c.weights.bias), parts)
+            for c, h, parts in zip(cells, read, inputs, strict=True)
         ]
         states = [updated(h, g) for h, g in zip(read, opened, strict=True)]
         return states, (tuple(states), opened[0], read[0])
 
-    xs = [c.projected for c in cells], start
+    # split outside the scan: inside, XLA's CPU loops are not vectorised (benchmarks/NOTES.md)
+    xs = [split(c.projected) for c in cells], start
     _, (states, opened, read) = jax.lax.scan(one, first, xs)
     return states, (opened, read)
 
@@ -93,25 +102,28 @@ def remember(
 
 
 def backward(saved: Any, cotangents: tuple[Array, tuple[Array, ...]]) -> tuple[Cell, None, None]:
-    """Back through time for the gates, then one product for the weights."""
-    opened, read, kernel, start = saved
-    turned = kernel.T
+    """Back through time for the states' gradients; all else is said of all steps at once."""
+    g, read, kernel, start = saved
+    slope_new = (1 - g.keep) * (1 - g.new**2)
+    slope_keep = (read - g.new) * g.keep * (1 - g.keep)
+    slope_reset = slope_new * g.state * g.reset * (1 - g.reset)
+    slopes = slope_reset, slope_keep, slope_new * g.reset  # of the state's part of r, z, n
+    turned = [part.T for part in split(kernel)]
 
-    def one(later: Array, x: tuple[Array, Gates, Array, Array]) -> tuple[Array, Any]:
-        own, g, h, start = x
+    def one(later: Array, x: Any) -> tuple[Array, Array]:
+        own, keep, slopes, start = x
         grad = own + later
-        d_new = grad * (1 - g.keep) * (1 - g.new**2)
-        d_keep = grad * (h - g.new) * g.keep * (1 - g.keep)
-        d_reset = d_new * g.state * g.reset * (1 - g.reset)
-        d_state = jnp.concatenate([d_reset, d_keep, d_new * g.reset], -1)
-        before = grad * g.keep + d_state @ turned
-        d_input = jnp.concatenate([d_reset, d_keep, d_new], -1)
-        return tree_where(start, jnp.zeros_like(before), before), (d_state, d_input)
+        before = grad * keep
+        for slope, part in zip(slopes, turned, strict=True):
+            before = before + (grad * slope) @ part
+        return tree_where(start, jnp.zeros_like(before), before), grad
 
-    xs = cotangents[0], opened, read, start
-    _, (d_state, d_input) = jax.lax.scan(one, jnp.zeros_like(read[0]), xs, reverse=True)
+    xs = cotangents[0], g.keep, slopes, start
+    _, grad = jax.lax.scan(one, jnp.zeros_like(read[0]), xs, reverse=True)
     rows = lambda x: x.reshape(-1, x.shape[-1])
-    weights = Weights(rows(read).T @ rows(d_state), rows(d_state).sum(0))
+    d_state = rows(jnp.concatenate([grad * slope for slope in slopes], -1))
+    d_input = jnp.concatenate([grad * slope_reset, grad * slope_keep, grad * slope_new], -1)
+    weights = Weights(rows(read).T @ d_state, d_state.sum(0))
     return Cell(weights, d_input), None, None
 
 
