@@ -13,8 +13,9 @@ from jmarl.networks.recurrent import gates, split, updated
 class Linear(nn.Module):
     """x kernel + bias, both drawn from U(+-bound): [..., in] -> [..., width].
 
-    The bound is 1/sqrt(fan_in) if None. Inputs and outputs that are not real (bool masks) are padding, with zero weights. All leading
-    axes are one in the product: its gradient is several times faster so (benchmarks/NOTES.md).
+    The bound is 1/sqrt(fan_in) if None. Inputs and outputs that are not real (bool masks) are
+    padding, with zero weights. All leading axes are one in the product: its gradient is several
+    times faster so (benchmarks/NOTES.md).
     """
 
     width: int
