@@ -1,4 +1,4 @@
-"""Tiny environments for tests of the core; they lean on nothing but jmarl.types."""
+"""Tiny environments for tests of the core, and what tests share."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,7 +9,19 @@ import numpy as np
 from flax import struct
 from jax import Array
 
-from jmarl.types import ActionKind, Entities, EnvSpec, Key, Outcome, Policy, View, tree_where
+from jmarl.exploration import uniform_policy
+from jmarl.rollout import open_actors, rollout, transition
+from jmarl.types import (
+    ActionKind,
+    Entities,
+    EnvSpec,
+    Key,
+    Outcome,
+    Policy,
+    Transition,
+    View,
+    tree_where,
+)
 
 MARKS = 2**20  # so that marks are exact in float32
 
@@ -255,6 +267,15 @@ def jit(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def pick(tree: Any, index: Any) -> Any:
     return jax.tree.map(lambda x: x[index], tree)
+
+
+def played(env: Any, num_envs: int, length: int, key: Key) -> Transition:
+    """A rollout of random play from fresh episodes, as a learner reads it."""
+    open_key, play_key = jax.random.split(key)
+    policy = uniform_policy(env.spec)
+    actors = open_actors(env, policy, num_envs, open_key)
+    after, (steps, _) = rollout(env, policy, actors, play_key, length)
+    return transition(steps, after)
 
 
 def by_hand(
