@@ -6,7 +6,7 @@ import numpy as np
 import optax
 import pytest
 
-from jmarl.optim import clip_each, clip_global, descend, global_norm, polyak
+from jmarl.optim import clip_each, clip_global, descend, every, global_norm, polyak
 
 GRADS = {"a": jnp.array([[3.0, 0.0], [0.0, 0.0]]), "b": jnp.array([0.0, 4.0, 12.0])}  # norm 13
 
@@ -72,3 +72,13 @@ def test_polyak_by_hand() -> None:
     assert polyak({"x": jnp.float32(8)}, {"x": jnp.float32(4)}, 0.25) == {"x": 5.0}
     assert polyak(jnp.float32(8), jnp.float32(4), 0.0) == 4
     assert polyak(jnp.float32(8), jnp.float32(4), 1.0) == 8
+
+
+@pytest.mark.parametrize("tau", [1.0, 0.25])
+def test_every_moves_after_each_period(tau: float) -> None:
+    """The third update and the sixth, of two others done before and five: 4 + tau (8 - 4)."""
+    move = jax.jit(lambda done: every(3, done, tau, jnp.float32(8), jnp.float32(4)))
+    after = [float(move(jnp.int32(done))) for done in range(7)]
+    moved = 4 + tau * 4
+    assert after == [4, 4, moved, 4, 4, moved, 4]
+    assert every(1, jnp.int32(0), tau, jnp.float32(8), jnp.float32(4)) == moved

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jmarl.targets import lambda_returns, one_step
+from jmarl.targets import lambda_returns, n_step, one_step
 from jmarl.types import Transition
 
 T, B, A, GAMMA = 12, 40, 2, 0.9
@@ -36,21 +36,27 @@ def random_batch(seed: int) -> tuple[np.ndarray, Transition]:
     return values, batch
 
 
-def n_step(values: np.ndarray, batch: Transition, t: int, b: int, n: int) -> np.ndarray:
+def n_rewards(values: np.ndarray, batch: Transition, t: int, b: int, n: int) -> np.ndarray:
     """G^(n): n rewards, then the value of the view after them if the episode goes on or was cut."""
     rewards = GAMMA ** np.arange(n) @ np.asarray(batch.reward)[t : t + n, b]
     future = 0 if batch.terminated[t + n - 1, b] else GAMMA**n * values[t + n, b]
     return rewards + future
 
 
-def forward_view(values: np.ndarray, batch: Transition, t: int, b: int, trace: float) -> np.ndarray:
-    """(1 - l) sum l^(n-1) G^(n) + l^(N-1) G^(N), with N steps left to the end."""
+def steps_left(batch: Transition, t: int, b: int) -> int:
+    """To the end of the episode or of the segment."""
     left = 1
     while not (batch.terminated | batch.truncated)[t + left - 1, b] and t + left < T:
         left += 1
-    goal = trace ** (left - 1) * n_step(values, batch, t, b, left)
+    return left
+
+
+def forward_view(values: np.ndarray, batch: Transition, t: int, b: int, trace: float) -> np.ndarray:
+    """(1 - l) sum l^(n-1) G^(n) + l^(N-1) G^(N), with N steps left to the end."""
+    left = steps_left(batch, t, b)
+    goal = trace ** (left - 1) * n_rewards(values, batch, t, b, left)
     for n in range(1, left):
-        goal = goal + (1 - trace) * trace ** (n - 1) * n_step(values, batch, t, b, n)
+        goal = goal + (1 - trace) * trace ** (n - 1) * n_rewards(values, batch, t, b, n)
     return goal
 
 
@@ -69,7 +75,20 @@ def test_lambda_returns_equal_the_forward_view(trace: float) -> None:
                 np.testing.assert_allclose(goals[t, b], values[t, b], rtol=1e-6)
 
 
-def test_lambda_returns_by_hand() -> None:
+@pytest.mark.parametrize("steps", [1, 2, 3, T + 1])
+def test_n_step_returns_equal_brute_force(steps: int) -> None:
+    """As many rewards as are left, up to `steps`."""
+    values, batch = random_batch(20 + steps)
+    goals = np.asarray(n_step(jnp.asarray(values), batch, GAMMA, steps))
+    assert goals.shape == (T, B, A)
+    batch = jax.tree.map(np.asarray, batch)
+    for t, b in np.argwhere(batch.valid):
+        left = min(steps, steps_left(batch, t, b))
+        expected = n_rewards(values, batch, t, b, left)
+        np.testing.assert_allclose(goals[t, b], expected, rtol=1e-5, atol=1e-5)
+
+
+def test_returns_by_hand() -> None:
     """gamma 1/2, trace 1/2: rewards 1, 2 and a cut; the last view is worth 8."""
     column = lambda *x: jnp.array(x)[:, None]
     batch = Transition(
@@ -85,6 +104,9 @@ def test_lambda_returns_by_hand() -> None:
     goals = lambda_returns(values, batch, 0.5, 0.5)[:, 0, 0]
     # G1 = 2 + 8/2 = 6; G0 = 1 + (4 + 6)/4 = 3.5; the next episode ends at once: G3 = 4
     assert goals.tolist() == [3.5, 6.0, 8.0, 4.0]
+    # two rewards and the last view: 1 + (2 + 8/2)/2 = 4, and nothing of the next episode
+    assert n_step(values, batch, 0.5, 2)[:, 0, 0].tolist() == [4.0, 6.0, 8.0, 4.0]
+    assert n_step(values, batch, 0.5, 1)[:, 0, 0].tolist() == [3.0, 6.0, 8.0, 4.0]
 
 
 def test_no_trace_is_one_step() -> None:
@@ -126,5 +148,7 @@ def test_targets_carry_no_gradient() -> None:
     values, batch = random_batch(3)
     through = lambda v: lambda_returns(v, batch, GAMMA, 0.7).sum()
     assert not np.any(jax.grad(through)(jnp.asarray(values)))
+    several = lambda v: n_step(v, batch, GAMMA, 3).sum()
+    assert not np.any(jax.grad(several)(jnp.asarray(values)))
     once = lambda v: one_step(v, v, v * 0, GAMMA).sum()
     assert not np.any(jax.grad(once)(jnp.ones(3)))
