@@ -20,5 +20,11 @@ def make(spec: EnvSpec, cfg: Config) -> vd.ValueDecomposition:
 
 
 RECIPE = vd.recipe(
-    "iql", "independent Q-learners of the team reward (Tan, 1993)", Config(), make, uses_state=False
+    "iql",
+    "independent Q-learners of the team reward (Tan, 1993)",
+    Config(),
+    make,
+    uses_state=False,
+    batch_size=32,
+    warmup_episodes=32,
 )
