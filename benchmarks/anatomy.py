@@ -33,6 +33,7 @@ from jmarl.rollout import open_actors, rollout
 from jmarl.types import Params, Transition, tree_where
 
 REPEATS = 7
+UPDATES = 8  # in a call: alone, one would mostly wait for fresh memory
 RESULTS = Path(__file__).parent / "results"
 
 
@@ -80,7 +81,7 @@ class OneByOne(Agents):
 
 @dataclass(frozen=True)
 class ByAutodiff(Agents):
-    """The gradient of the GRU's weights is summed step by step, as autodiff does."""
+    """The GRU's gates are split step by step, and its weights' gradient is summed so too."""
 
     def through_time(
         self, teams: Sequence[Params], encoded: list[Array], start: Array
@@ -102,7 +103,7 @@ CHOICES: dict[str, type[Agents]] = {
     "online and target in one scan": Apart,
     "projections and heads outside the scan": Inside,
     "agents folded into the batch": OneByOne,
-    "weight gradients of the GRU in one product": ByAutodiff,
+    "gates split before the scan, the GRU's own gradient": ByAutodiff,
 }
 
 
@@ -162,24 +163,48 @@ def parts(program: Program, loop: Loop, run: Any) -> dict[str, tuple[Callable[[]
 
 
 def choices(loop: Loop, run: Any) -> dict[str, dict[str, Callable[[], Any]]]:
-    """The gradient as it is, and with each choice undone."""
+    """`UPDATES` gradient steps as they are, and with each choice undone."""
     algorithm = loop.algorithm
     assert isinstance(algorithm, ValueDecomposition)
     clock = loop.clock(jnp.int32(loop.cfg.warmup_rollouts))
-    batch = jax.jit(loop.memory.sample)(run.memory, jax.random.key(1), clock)
-    args = run.learner.params, run.learner.target, batch
-
-    def gradient(made: ValueDecomposition) -> Callable[[], Any]:
-        loss = lambda *args: made.loss(*args)[0]
-        compiled = jax.jit(jax.value_and_grad(loss)).lower(*args).compile()
-        return lambda: compiled(*args)
-
-    as_it_is = gradient(algorithm)
     fields = {name: getattr(algorithm.agents, name) for name in Agents.__dataclass_fields__}
-    return {
-        name: {"taken": as_it_is, "not": gradient(replace(algorithm, agents=kind(**fields)))}
-        for name, kind in CHOICES.items()
+
+    def learning(agents: Agents) -> Callable[[], Any]:
+        changed = replace(
+            loop,
+            algorithm=replace(algorithm, agents=agents),
+            cfg=replace(loop.cfg, updates_per_rollout=UPDATES),
+        )
+        compiled = jax.jit(lambda run: changed.learn(run, clock)).lower(run).compile()
+        return lambda: compiled(run)
+
+    as_it_is = learning(algorithm.agents)
+    pairs = {
+        name: {"taken": as_it_is, "not": learning(kind(**fields))} for name, kind in CHOICES.items()
     }
+    return {**pairs, "leading axes folded in a product": products(algorithm.agents, loop, run)}
+
+
+def products(agents: Agents, loop: Loop, run: Any) -> dict[str, Callable[[], Any]]:
+    """The gradient of two layers over a batch [T, B, A, ...], `UPDATES` times."""
+    clock = loop.clock(jnp.int32(loop.cfg.warmup_rollouts))
+    batch = jax.jit(loop.memory.sample)(run.memory, jax.random.key(1), clock)
+    x = agents.inputs(batch.view, actions_before(batch))
+    layers = run.learner.params["agent"]["fc_0"], run.learner.params["agent"]["gru"]["input"]
+
+    def value(kernels: list[Array], x: Array) -> Array:
+        return ((jax.nn.relu(x @ kernels[0]) @ kernels[1]) ** 2).sum()
+
+    def gradients(x: Array) -> Callable[[], Any]:
+        def one(kernels: list[Array], _: None) -> tuple[list[Array], None]:
+            slopes = jax.grad(value)(kernels, x)
+            return [k - 1e-9 * slope for k, slope in zip(kernels, slopes, strict=True)], None
+
+        repeated = jax.jit(lambda kernels: jax.lax.scan(one, kernels, length=UPDATES)[0])
+        compiled = repeated.lower(kernels := [layer["kernel"] for layer in layers]).compile()
+        return lambda: compiled(kernels)
+
+    return {"taken": gradients(x.reshape(-1, x.shape[-1])), "not": gradients(x)}
 
 
 def main() -> None:
@@ -207,7 +232,7 @@ def main() -> None:
     chosen = Table("choice", "ms with it", "ms without", "without / with", "from", "to")
     bought = {}
     for name, pair in choices(loop, run).items():
-        both = timed(pair, args.seconds)
+        both = {k: [x / UPDATES for x in v] for k, v in timed(pair, args.seconds).items()}
         ratios = [n / t for t, n in zip(both["taken"], both["not"], strict=True)]
         bought[name] = both
         middles = (f"{1e3 * statistics.median(both[k]):.2f}" for k in ("taken", "not"))
