@@ -46,8 +46,10 @@ def describe(path: Path) -> list[str]:
     seen = views(env)
     over_views = jax.vmap(lambda view, params: joint_values(algorithm, params, view), (0, None))
     learned = np.asarray(jax.vmap(over_views, (None, 0))(seen, learners.params))
-    returns = np.bincount(np.round(meta["evaluations"][-1]["episode_return"]).astype(int))
-    counts = ", ".join(f"{n} x {value}" for value, n in enumerate(returns) if n)
+    returns = np.round(meta["evaluations"][-1]["episode_return"], 1)
+    counts = ", ".join(
+        f"{n} x {value:g}" for value, n in zip(*np.unique_counts(returns), strict=True)
+    )
     game, label = path.name.rsplit("-", 1)
     rows = []
     for state, title in enumerate(TITLES[learned.shape[1]]):
@@ -106,9 +108,14 @@ def own(table: np.ndarray) -> np.ndarray:
 
 
 def words(table: np.ndarray) -> str:
-    """Rows with slashes between; each agent's table in turn if there are several."""
-    one = lambda x: " / ".join(" ".join(f"{value:.2f}" for value in row) for row in x)
-    return "; ".join(one(table[..., k]) for k in range(table.shape[-1]))
+    """A joint table's rows with slashes between; or each agent's values of its own actions."""
+    if table.shape[-1] > 1:
+        return f"{line(table[:, 0, 0])} and {line(table[0, :, 1])}"
+    return " / ".join(line(row) for row in table[..., 0])
+
+
+def line(values: np.ndarray) -> str:
+    return " ".join(f"{value:.2f}" for value in np.round(values, 2) + 0.0)  # -0 is 0
 
 
 if __name__ == "__main__":
