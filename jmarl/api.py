@@ -258,7 +258,7 @@ def team_of(
     if seed is None:
         seed = seeds[int(np.argmax(meta["evaluations"][-1]["episode_return"]))]
     if seed not in seeds:
-        raise ConfigError(f"seed must be one of {seeds}, got {seed}")
+        raise ConfigError(f"training seed must be one of {seeds}, got {seed}")
     return seed, jax.tree.map(lambda x: x[seeds.index(seed)], learners)
 
 

@@ -20,6 +20,7 @@ Multi-agent reinforcement learning in JAX.
   jmarl envs                              what there is to play
   jmarl algos                             what there is to learn with
   jmarl train maddpg --env mpe/simple_spread --total-steps 2e6 --seeds 4
+  jmarl train qmix --env smax/3m          cooperative teams; vdn, qatten, ... likewise
   jmarl train maddpg --help               every setting, its default and meaning
   jmarl train --resume RUN                go on with a run
   jmarl eval RUN                          play fresh episodes with its teams
@@ -92,6 +93,7 @@ def train(words: list[str]) -> int:
     if order is None:
         return 0
     from jmarl import api
+    from jmarl.report import report
 
     progress, cache = order.flags.get("quiet") != "true", order.flags.get("compile-cache", "auto")
     if "resume" in order.flags:
@@ -115,28 +117,6 @@ def train(words: list[str]) -> int:
         )
     report(result)
     return 0
-
-
-def report(result: Any) -> None:
-    """The summary that ends a run: what was learned, beside what chance gives."""
-    data = result.as_json()
-    low, high = data["episode_return_95"]
-    mean = data["episode_return"]
-    spread = f" (95% interval of {data['seeds']} seeds: {low:.2f} to {high:.2f})"
-    plan = result.experiment
-    print(f"{plan.algorithm} on {plan.run.env}, {data['env_steps']:,.0f} environment steps")
-    print(f"  return        {mean:.2f}{spread if data['seeds'] > 1 else ''}, mean over agents")
-    for name, values in sorted(data["scores"].items()):
-        if name.startswith("episode_return_"):
-            team = name.removeprefix("episode_return_")
-            chance = result.random_scores[name]
-            print(f"    of {team:<10} {sum(values) / len(values):.2f} (random policy {chance:.2f})")
-    print(f"  random policy {data['random_return']:.2f}")
-    compiling = sum(data["compile_seconds"].values())
-    print(f"  time          {data['seconds']:,.0f} s and {compiling:,.0f} s of compiling")
-    print(f"  updates       {data['updates_per_env_step']:.4g} per environment step")
-    if result.path:
-        print(f"  folder        {result.path}")
 
 
 # --- eval, render, plot, envs, algos ------------------------------------------------------------
@@ -289,10 +269,16 @@ def algos(words: list[str]) -> int:
 
     table = Table("algorithm", "what", "presets")
     for recipe in ALL.values():
-        presets = [f"{name}: {preset.summary}" for name, preset in recipe.presets.items()]
+        presets = [preset_line(name, preset) for name, preset in recipe.presets.items()]
         table.add_row(recipe.name, recipe.summary, escape("\n".join(presets)))
     show(table)
     return 0
+
+
+def preset_line(name: str, preset: Any) -> str:
+    """With what it sets of the run: num_envs 1."""
+    loop = ", ".join(f"{setting} {value}" for setting, value in preset.loop.items())
+    return f"{name}: {preset.summary}" + f" ({loop})" * bool(loop)
 
 
 def show(table: Table) -> None:

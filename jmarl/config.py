@@ -13,13 +13,15 @@ from jmarl.algorithms import ALL
 from jmarl.algorithms.recipe import Recipe
 from jmarl.fields import ConfigError, check, static
 
+WHOLE = ", whose rollouts are whole episodes"
+
 
 @dataclass(frozen=True)
 class RunConfig:
     """Settings that every algorithm has."""
 
     env: str = static("mpe/simple_spread")  # the environment, suite/task; `jmarl envs` lists them
-    actions: Literal["auto", "discrete", "simplex", "box"] = static("auto")  # auto: the algorithm's
+    actions: Literal["auto", "discrete", "simplex", "box"] = static("auto")  # auto is the fittest
     total_steps: int = static(1_000_000, low=1, below=10**15)  # environment steps of training
     num_envs: int = static(64, low=1)  # parallel environments
     rollout_length: int = static(25, low=1)  # steps of each environment between updates
@@ -51,14 +53,16 @@ class Experiment:
             "preset": self.preset,
             "env_options": dict(self.env_options),
             "own_env": self.own_env,
-            "run": asdict(self.run),
+            "run": {k: v for k, v in asdict(self.run).items() if k not in unused(self.recipe)},
             "config": {f.name: getattr(self.config, f.name) for f in fields(self.config)},
         }
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "Experiment":
         """Raises ConfigError for settings that this version of jmarl does not know."""
-        settings = {**data["run"], **data["config"]}
+        without = unused(find(data["algorithm"], ALL, "algorithm"))
+        run = {name: value for name, value in data["run"].items() if name not in without}
+        settings = {**run, **data["config"]}
         lists = {name: tuple(v) for name, v in settings.items() if isinstance(v, list)}
         settings |= lists
         plan = experiment(data["algorithm"], data["preset"], data["env_options"], settings)
@@ -82,6 +86,8 @@ def experiment(
         run, config = replace(run, **chosen.loop), chosen.config
     for name, value in (settings or {}).items():
         find(name, (*hints(RunConfig), *hints(type(config))), f"setting of {algorithm}")
+        if name in unused(recipe):
+            raise ConfigError(f"{name} must not be set for {algorithm}{WHOLE}, got {value!r}")
         if name in hints(RunConfig):
             run = replace(run, **{name: of_type(name, value, hints(RunConfig)[name])})
         else:
@@ -89,6 +95,11 @@ def experiment(
     check(run)
     check(config)
     return Experiment(algorithm, preset, run, config, dict(env_options or {}))
+
+
+def unused(recipe: Recipe) -> tuple[str, ...]:
+    """Settings of a run that mean nothing to this algorithm."""
+    return ("rollout_length",) if recipe.episodic else ()
 
 
 def find(name: str, known: Any, what: str) -> Any:

@@ -71,6 +71,7 @@ class Fit:
             {
                 **{f"train/{name}": x for name, x in metrics.items()},
                 **episode_means(score),
+                "updates_per_env_step": [self.updates_per_chunk / n if n else None for n in new],
                 "steps_per_second": [sum(new) / seconds] * len(new),
             }
         )
@@ -95,6 +96,11 @@ class Fit:
     def updates(self) -> int:
         shape = self.program.shape
         return (self.iteration - shape.warmup_rollouts) * shape.updates_per_rollout
+
+    @property
+    def updates_per_chunk(self) -> int:
+        program = self.program
+        return program.schedule.rollouts_per_chunk * program.shape.updates_per_rollout
 
     @property
     def replay_ratio(self) -> float:

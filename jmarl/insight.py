@@ -140,7 +140,7 @@ def plot(
     refuse_without(what, folder)
     path = place_of(out, f"{what}-{folder.experiment().run.env}.png")
     seen = attention(run, seed=seed, team_seed=team_seed, env=env, compile_cache=compile_cache)
-    from jmarl.plots import attention_map  # matplotlib takes a second to import
+    from jmarl.plots import attention_map, png  # matplotlib takes a second to import
 
-    attention_map(path, seen)
+    path.write_bytes(png(attention_map(seen)))
     return path, seen

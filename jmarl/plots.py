@@ -116,8 +116,15 @@ def throughput(path: Path, rungs: Rungs, title: str, compiling: str) -> None:
     figure.savefig(path, dpi=150)
 
 
-def attention_map(path: Path, seen: Attended) -> None:
-    """To whom attention goes over an episode, saved to `path`, whole or not at all.
+def png(figure: Figure) -> bytes:
+    """A whole file, so that none is left half-written."""
+    data = io.BytesIO()
+    figure.savefig(data, dpi=150)
+    return data.getvalue()
+
+
+def attention_map(seen: Attended) -> Figure:
+    """To whom attention goes over an episode.
 
     A heat map of agents and steps for each head, what each head counts, and what was earned.
     """
@@ -137,9 +144,7 @@ def attention_map(path: Path, seen: Attended) -> None:
     panels[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
     figure.align_ylabels(panels)
     figure.suptitle(caption(seen))
-    data = io.BytesIO()
-    figure.savefig(data, dpi=150)
-    path.write_bytes(data.getvalue())
+    return figure
 
 
 def caption(seen: Attended) -> str:

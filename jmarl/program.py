@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from jmarl.config import Experiment
+from jmarl.config import Experiment, hints
 from jmarl.exploration import uniform_policy
 from jmarl.fields import ConfigError
 from jmarl.loop import Loop, LoopConfig, Run
@@ -71,6 +71,7 @@ class Program:
         plan = experiment.recipe.plan(experiment.config, run.num_envs, length)
         positions = run.num_envs * length
         refuse_impossible(env, experiment, positions, plan.warmup_rollouts)
+        self.updates_asked = plan.updates_asked
         # an episode takes one position more than steps
         rollouts = math.ceil(run.total_steps * (limit + 1) / limit / positions)
         longest = max(1, min(200, UPDATES_PER_CHUNK // plan.updates_per_rollout))
@@ -141,14 +142,14 @@ class Program:
     @property
     def caution(self) -> str:
         """A line to warn with if the replay ratio is not the one asked for."""
-        asked = getattr(self.experiment.config, "env_steps_per_update", None)
-        positions = self.shape.num_envs * self.shape.rollout_length
-        given = positions / self.shape.updates_per_rollout
-        if asked is None or abs(given / asked - 1) <= 0.1:
+        asked, updates = self.updates_asked, self.shape.updates_per_rollout
+        if not asked or abs(asked / updates - 1) <= 0.1:
             return ""
+        positions = self.shape.num_envs * self.shape.rollout_length
         return (
-            f"\ncaution: {given:,.0f} environment steps per update, {asked:,.0f} were asked for: "
-            f"rollouts of num_envs x rollout_length = {positions:,} steps end in whole updates"
+            f"\ncaution: {positions / updates:,.0f} environment steps per update, "
+            f"{positions / asked:,.0f} were asked for: rollouts of "
+            f"{in_words(self.experiment)} = {positions:,} steps end in whole updates"
         )
 
     def random_return(self) -> dict[str, float]:
@@ -160,23 +161,30 @@ class Program:
         return {name: float(x) for name, x in play(key).items()}
 
 
+def in_words(experiment: Experiment) -> str:
+    """What makes the positions of a rollout."""
+    length = "(episode limit + 1)" if experiment.recipe.episodic else "rollout_length"
+    return f"num_envs x {length}"
+
+
 def refuse_impossible(
     env: Environment[Any], experiment: Experiment, positions: int, warmup_rollouts: int
 ) -> None:
     """ConfigError for settings that are sound alone but not together."""
-    run = experiment.run
+    run, product = experiment.run, in_words(experiment)
     experiment.recipe.suits(env.spec, experiment.config)
     if positions >= 2**31:
-        raise ConfigError(f"num_envs x rollout_length must be below 2**31, got {positions:,}")
+        raise ConfigError(f"{product} must be below 2**31, got {positions:,}")
     if run.seed + run.seeds > 2**31:
         raise ConfigError(f"seed + seeds must be at most 2**31, got {run.seed + run.seeds:,}")
     if run.total_steps < positions:
         raise ConfigError(
-            f"total_steps must be at least one rollout, num_envs x rollout_length = {positions:,}, "
+            f"total_steps must be at least one rollout, {product} = {positions:,}, "
             f"got {run.total_steps:,}"
         )
     if run.total_steps <= warmup_rollouts * positions:
+        warmup = next(name for name in hints(type(experiment.config)) if "warmup" in name)
         raise ConfigError(
-            f"total_steps must be above warmup_steps in whole rollouts, "
+            f"total_steps must be above {warmup} in whole rollouts of {product}, "
             f"{warmup_rollouts * positions:,}, got {run.total_steps:,}"
         )

@@ -89,7 +89,7 @@ class Watch:
         if "steps_per_second" in records[0]:
             self.rate = f"{records[0]['steps_per_second']:,.0f} steps/s"
         if "eval/episode_return" in records[0]:
-            self.evaluated = f"eval {average(records, 'eval/episode_return'):.2f}"
+            self.evaluated = evaluation(records)
             if not self.live:
                 self.line(steps)
         if "train/episode_return" in records[0]:
@@ -106,6 +106,13 @@ class Watch:
 
     def close(self) -> None:
         self.bar.stop()
+
+
+def evaluation(records: Records) -> str:
+    """Returns, and the rates (of wins, ...) that the environment tells."""
+    names = [name for name in records[0] if name.startswith("eval/") and name.endswith("_rate")]
+    rates = [f"{name.removeprefix('eval/')} {average(records, name):.2f}" for name in names]
+    return ", ".join([f"eval {average(records, 'eval/episode_return'):.2f}", *rates])
 
 
 def average(records: Records, name: str) -> float:

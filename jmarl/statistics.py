@@ -1,10 +1,11 @@
 """What several seeds say together."""
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.stats import t as student
 
 
-def interval(values: np.ndarray, level: float = 0.95) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def interval(values: ArrayLike, level: float = 0.95) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Mean over the last axis (seeds) and Student's t interval of it; of one seed, no width."""
     values = np.asarray(values, float)
     count = values.shape[-1]

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args, get_origin
 
 from jmarl.algorithms import ALL
-from jmarl.config import RunConfig, experiment, find, help_texts, hints, parse
+from jmarl.config import WHOLE, RunConfig, experiment, find, help_texts, hints, parse, unused
 from jmarl.fields import ConfigError
 
 
@@ -107,8 +107,8 @@ def train_help(algorithm: str | None) -> str:
     lines = [f"jmarl train {algorithm or 'ALGORITHM'} [--FLAG VALUE ...]", ""]
     if not algorithm:
         lines += ["algorithms (jmarl train ALGORITHM --help for its settings):"]
-        lines += [f"  {r.name:<24}{r.summary}" for r in ALL.values()] + [""]
-    lines += ["flags:"] + [f"  --{name:<22}{text}" for name, text in FLAGS.items()]
+        lines += [f"  {r.name:<26}{r.summary}" for r in ALL.values()] + [""]
+    lines += ["flags:"] + [f"  --{name:<24}{text}" for name, text in FLAGS.items()]
     plan = experiment(algorithm) if algorithm else None
     groups: list[tuple[str, Any]] = [
         ("settings of every algorithm:", plan.run if plan else RunConfig())
@@ -122,7 +122,10 @@ def train_help(algorithm: str | None) -> str:
             flag = f"--{name.replace('_', '-')}"
             choices = get_args(types[name]) if get_origin(types[name]) is Literal else ()
             text += f": {', '.join(choices)}" if choices else ""
-            lines.append(f"  {flag:<24}{text} [{shown(getattr(config, name))}]")
+            default = f"[{shown(getattr(config, name))}]"
+            if plan and name in unused(plan.recipe):
+                text, default = f"not for {algorithm}{WHOLE}", ""
+            lines.append(f"  {flag:<25} {text} {default}".rstrip())
     return "\n".join(lines) + "\n"
 
 

@@ -24,13 +24,14 @@ class Plan:
 
     warmup_rollouts: int = 0
     updates_per_rollout: int = 1
+    updates_asked: float = 0.0  # for each rollout, before rounding; 0 where nobody asks
 
 
 def off_policy_plan(config: Any, num_envs: int, rollout_length: int) -> Plan:
     """Keeps `env_steps_per_update` whatever the number of environments; at least one update."""
     steps = num_envs * rollout_length
-    updates = max(1, round(steps / config.env_steps_per_update))
-    return Plan(math.ceil(config.warmup_steps / steps), updates)
+    asked = steps / config.env_steps_per_update
+    return Plan(math.ceil(config.warmup_steps / steps), max(1, round(asked)), asked)
 
 
 def anything(spec: EnvSpec, config: Any) -> None:
