@@ -38,6 +38,11 @@ def batch() -> Transition:
     return out
 
 
+@pytest.fixture(scope="module", autouse=True)
+def batch_is_played_outside_of_programs() -> None:
+    batch()
+
+
 def drawn(team: Agents, seed: int = 0) -> Any:
     return jit(team.init)(jax.random.key(seed))
 

@@ -56,6 +56,11 @@ def batch() -> Transition:
     return out.replace(reward=jnp.asarray(reward, jnp.float32) * out.valid[..., None])
 
 
+@pytest.fixture(scope="module", autouse=True)
+def batch_is_played_outside_of_programs() -> None:
+    batch()
+
+
 def clock(updates: int = 0, env_steps: float = 0.0) -> Clock:
     return Clock(jnp.zeros(()), jnp.float32(env_steps), jnp.int32(updates))
 
