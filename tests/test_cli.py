@@ -9,13 +9,17 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import jmarl_envs
 from jmarl.algorithms import ALL
+from jmarl.api import Result
 from jmarl.cli import main
-from jmarl.config import RunConfig, experiment, help_texts, hints
+from jmarl.config import Experiment, RunConfig, experiment, help_texts, hints
 from jmarl.fields import ConfigError
+from jmarl.report import report
+from jmarl.sinks import evaluation
 from jmarl.words import pairs
 from jmarl_envs import registry
 from jmarl_envs.catalogue import Needs
@@ -66,6 +70,26 @@ WRONG = {  # the words after `jmarl`: what the one line must say
     "train maddpg --buffer-size 1e14": ("buffer_size must be below 2**31",),
     "train maddpg --eval-episodes 1e12": ("eval_episodes must be below 2**31",),
     "train maddpg --rollout-length 1 --buffer-size 10": ("buffer_size must be above num_envs",),
+    "train qmx": ("'qmx'", "did you mean 'qmix'"),
+    "train qmix --env mpe/simple_spread": (
+        "team_reward",
+        "--team-reward sum or --team-reward mean",
+    ),
+    "train qmix --env particle/simple_tag": ("env must have one team", "adversaries, good"),
+    "train qmix --env grid/fetch --actions box": ("actions of grid/fetch must be discrete",),
+    "train qatten --env overcooked/cramped_room": ("agent_features", "overcooked/cramped_room"),
+    "train qmix --mixing-dim 0": ("mixing_dim must be at least 1, got 0",),
+    "train qmix --env grid/fetch --n-step 3 --td-lambda 0.6": ("td_lambda must be 0", "n_step"),
+    "train qmix --batch-size 0": ("batch_size must be at least 1, got 0",),
+    "train qmix --episodes-per-update 0": ("episodes_per_update must be above 0",),
+    "train qmix --rollout-length 50": (
+        "rollout_length must not be set for qmix, whose rollouts are whole episodes, got '50'",
+    ),
+    "train vdn --env grid/fetch --total-steps 1e3": ("num_envs x (episode limit + 1) = 3,264",),
+    "train vdn --env grid/fetch --total-steps 4e3 --warmup-episodes 99": (
+        "total_steps must be above warmup_episodes in whole rollouts of num_envs x (episode",
+        "6,528",
+    ),
     "eval": ("run",),
     "eval nowhere": ("run must be", "'nowhere'"),
     "eval nowhere --episodes 0": ("episodes", "between 1 and 1,000,000", "got 0"),
@@ -174,6 +198,46 @@ def test_help_is_no_error(words: list[str], capsys: pytest.CaptureFixture[str]) 
     assert "jmarl" in out and not err
 
 
+def test_help_keeps_flags_apart_from_words(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "qmix", "--help"]) == 0
+    told = capsys.readouterr().out
+    flags = [line for line in told.splitlines() if line.startswith("  --")]
+    assert len(flags) > 30 and all(line[27] == " " and line[28] != " " for line in flags)
+    assert re.search(r"--rollout-length +not for qmix, whose rollouts are whole episodes\n", told)
+
+
+def test_presets_are_listed_with_what_they_set_of_the_run(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["algos"]) == 0
+    assert "as openai/maddpg (num_envs 1, rollout_length 100)" in capsys.readouterr().out
+
+
+def test_the_summary_tells_what_the_environment_measures(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    won = {"episode_return": [1.0, 3.0], "episode_length": [7.0, 7.0], "win_rate": [0.25, 0.75]}
+    result = Result(
+        path=None,
+        experiment=experiment("qmix", settings={"env": "smax/3m", "seeds": 2}),
+        env_steps=np.array([100.0]),
+        returns=np.array([[1.0, 3.0]]),
+        random_scores={"episode_return": 0.5, "episode_length": 9.0, "win_rate": 0.01},
+        seconds=1.0,
+        compile_seconds={},
+        updates_per_env_step=0.125,
+        scores=won,
+    )
+    report(result)
+    told = capsys.readouterr().out
+    # Student's t of one degree of freedom, 12.706, times the error 0.25
+    assert "win_rate      0.50 (95% interval of 2 seeds: -2.68 to 3.68), random policy 0.01" in told
+    assert "return        2.00 (95% interval" in told and "episode_length" not in told
+    assert "updates       0.125 per environment step" in told
+    record = {"eval/episode_return": 2.0, "eval/win_rate": 0.5, "eval/episode_length": 7.0}
+    assert evaluation([record, {**record, "eval/win_rate": 0.7}]) == "eval 2.00, win_rate 0.60"
+
+
 def test_flags_in_every_spelling() -> None:
     words = shlex.split("a --b 1 --c=2 d=3 --e --no-f --g -0.5 --h_i 2e6 --env.num_agents 3")
     given, names = pairs(words)
@@ -191,6 +255,10 @@ def test_settings_survive_json_and_presets_are_overridden() -> None:
             again = type(plan).from_json(json.loads(json.dumps(plan.as_json())))
             assert again == plan and plan.run.total_steps == 2_000_000
     assert experiment("maddpg", "openai").run.num_envs == 1
+    episodes = experiment("qmix").as_json()
+    assert "rollout_length" not in episodes["run"]
+    episodes["run"]["rollout_length"] = 25  # as earlier versions wrote
+    assert Experiment.from_json(episodes) == experiment("qmix")
     assert experiment("maddpg", "openai", settings={"num_envs": 3}).run.num_envs == 3
     with pytest.raises(ConfigError, match="no setting of maddpg is named 'gama'; did you mean"):
         experiment("maddpg", settings={"gama": 1})

@@ -5,6 +5,7 @@ import shutil
 import signal
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +103,10 @@ def test_metrics_are_json_lines_per_seed_that_count_true_steps(trained: jmarl.Re
     assert [r.get("train/critic_loss") for r in first] != [
         r.get("train/critic_loss") for r in second
     ]
+    warm = evaluated[0]
+    since = [(r["updates"] - warm["updates"], r["env_steps"] - warm["env_steps"]) for r in first]
+    told = [r["updates_per_env_step"] for r in first if "updates_per_env_step" in r]
+    assert told[0] == pytest.approx(since[1][0] / since[1][1]) and len(told) == len(first) - 4
     last = [record["eval/episode_return"] for record in (evaluated[-1], second[-1])]
     np.testing.assert_allclose(last, trained.returns[-1], rtol=1e-6)
 
@@ -346,6 +351,13 @@ def test_nothing_is_left_of_a_run_that_fails_before_it_records(
 def test_an_unasked_replay_ratio_is_cautioned_against() -> None:
     few = experiment("maddpg", settings={"env": "toy/parts", "num_envs": 1})
     assert "25 environment steps per update, 100 were asked" in Program(env_of(few), few).caution
+    lone = experiment("vdn", settings={"env": "toy/parts", "num_envs": 1, "team_reward": "sum"})
+    rarely = replace(lone, config=lone.config.replace(episodes_per_update=8.0))
+    told = (
+        "5 environment steps per update, 40 were asked for: rollouts of num_envs x (episode limit"
+    )
+    assert told in Program(env_of(rarely), rarely).caution
+    assert Program(env_of(lone), lone).caution == ""
     enough = experiment("maddpg", settings={"env": "toy/parts", "num_envs": 64})
     assert Program(env_of(enough), enough).caution == ""
 
