@@ -3,9 +3,11 @@
     python experiments/value_decomposition/tables.py RUNS RESULTS
 
 RUNS holds run folders <game>-<label> of feed-forward teams in matrix games whose players all act at
-random; RESULTS gets tables.md. Tables stand as rows (agent 0's actions) with slashes between.
+random; RESULTS gets tables.md, where tables stand as rows (agent 0's actions) with slashes between,
+and tables.json with every seed's.
 """
 
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -30,26 +32,27 @@ HEADING = "| game | algorithm | state | learned, mean over seeds | sd | exact | 
 
 
 def main(runs: Path, results: Path) -> None:
-    rows = [HEADING, "|" + "---|" * (HEADING.count("|") - 1)]
-    for folder in sorted(runs.glob("*/summary.json")):
-        rows += describe(folder.parent)
+    rows, raw = [HEADING, "|" + "---|" * (HEADING.count("|") - 1)], []
+    for summary in sorted(runs.glob("*/summary.json")):
+        more, data = describe(summary.parent)
+        rows += more
+        raw.append(f"{json.dumps(summary.parent.name)}: {json.dumps(data)}")
     results.mkdir(parents=True, exist_ok=True)
     (results / "tables.md").write_text("\n".join(rows) + "\n")
+    (results / "tables.json").write_text("{\n" + ",\n".join(raw) + "\n}\n")
     print("\n".join(rows))
 
 
-def describe(path: Path) -> list[str]:
-    """A row for each state of a run's game."""
+def describe(path: Path) -> tuple[list[str], dict[str, Any]]:
+    """A row for each state of a run's game, and the numbers of every seed."""
     program, learners, meta = trained(open_folder(path))
     env, plan = program.env, program.experiment
     algorithm: Any = plan.recipe.make(env.spec, plan.config)
-    seen = views(env)
     over_views = jax.vmap(lambda view, params: joint_values(algorithm, params, view), (0, None))
-    learned = np.asarray(jax.vmap(over_views, (None, 0))(seen, learners.params))
+    learned = np.asarray(jax.vmap(over_views, (None, 0))(views(env), learners.params))
     returns = np.round(meta["evaluations"][-1]["episode_return"], 1)
-    counts = ", ".join(
-        f"{n} x {value:g}" for value, n in zip(*np.unique_counts(returns), strict=True)
-    )
+    counted = zip(*np.unique_counts(returns), strict=True)
+    counts = ", ".join(f"{n} x {value:g}" for value, n in counted)
     game, label = path.name.rsplit("-", 1)
     rows = []
     for state, title in enumerate(TITLES[learned.shape[1]]):
@@ -58,7 +61,19 @@ def describe(path: Path) -> list[str]:
         exact = words(exact_values(plan, env, state)) if uniform else ""
         cells = game, label, title, words(mean), f"{sd:.2f}", exact, counts
         rows.append("| " + " | ".join(cells) + " |")
-    return rows
+    return rows, {**origin(path), "returns": returns.tolist(), "learned": rounded(learned)}
+
+
+def origin(path: Path) -> dict[str, str]:
+    """The command and the versions, but for where the folder lay."""
+    known = json.loads((path / "versions.json").read_text())
+    told = {name: known[name] for name in ("command", "git", "packages", "python", "device")}
+    return told | {"command": known["command"].replace(f"{path.parent}/", "")}
+
+
+def rounded(learned: np.ndarray) -> list[Any]:
+    """[seed, state, U, U, K] to four digits."""
+    return np.round(learned.astype(float), 4).tolist()
 
 
 def views(env: Environment[Any]) -> View:
