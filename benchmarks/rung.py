@@ -29,7 +29,7 @@ from jax import Array
 from jmarl.api import env_of
 from jmarl.config import experiment
 from jmarl.exploration import uniform_policy
-from jmarl.program import Program
+from jmarl.program import Program, rollout_length
 from jmarl.rollout import Actors, open_actors, rollout
 from jmarl.types import Key
 from jmarl.versions import keep_compiled, versions
@@ -75,12 +75,13 @@ def program_of(order: Order) -> Program:
     """What `jmarl train` would compile, in shorter chunks; ConfigError where that would refuse."""
     settings = {**order.settings, "env": order.env, "num_envs": order.num_envs}
     plan = experiment(order.algorithm, settings=settings)
-    run, recipe = plan.run, plan.recipe
-    warmup = recipe.plan(plan.config, run.num_envs, run.rollout_length).warmup_rollouts
+    env, run = env_of(plan), plan.run
+    length = rollout_length(env, plan)
+    warmup = plan.recipe.plan(plan.config, run.num_envs, length).warmup_rollouts
     # speed does not depend on the length of training, which only must hold the warm-up and more
-    least = (warmup + 1) * run.num_envs * run.rollout_length
+    least = (warmup + 1) * run.num_envs * length
     plan = replace(plan, run=replace(run, total_steps=max(run.total_steps, least)))
-    program = Program(env_of(plan), plan)
+    program = Program(env, plan)
     rollouts = math.ceil(UPDATES_PER_CALL / program.shape.updates_per_rollout)
     program.shape = replace(program.shape, rollouts_per_chunk=rollouts)
     return program
@@ -110,21 +111,21 @@ def training(program: Program, tell: Callable[..., None]) -> Call:
 
 def environment_alone(program: Program) -> tuple[Call, float]:
     """The uniform policy in as many environments, learning nothing; and the compile seconds."""
-    env, run = program.env, program.experiment.run
+    env, num_envs = program.env, program.shape.num_envs
     policy = uniform_policy(env.spec)
 
     def play(actors: Actors, key: Key, times: Array) -> tuple[Actors, Array]:
         def one(i: Array, carry: tuple[Actors, Array]) -> tuple[Actors, Array]:
             actors, (steps, _) = rollout(
-                env, policy, carry[0], jax.random.fold_in(key, i), run.rollout_length
+                env, policy, carry[0], jax.random.fold_in(key, i), program.shape.rollout_length
             )
             return actors, carry[1] + steps.valid.sum()
 
         # the actors come out, so that no observation or reward is optimised away
         return jax.lax.fori_loop(0, times, one, (actors, jnp.int32(0)))
 
-    key = jax.random.key(run.seed)
-    actors = jax.jit(lambda key: open_actors(env, policy, run.num_envs, key))(key)
+    key = jax.random.key(program.seeds[0])
+    actors = jax.jit(lambda key: open_actors(env, policy, num_envs, key))(key)
     began = time.monotonic()
     compiled = jax.jit(play).lower(actors, key, jnp.int32(1)).compile()
     compile_seconds = time.monotonic() - began

@@ -25,7 +25,7 @@ from watch import Forecast, Step, Watch
 
 from jmarl.algorithms import ALL
 from jmarl.cli import Parser, is_wrong_use
-from jmarl.config import RunConfig, find, of_type
+from jmarl.config import experiment, find, of_type
 from jmarl.fields import ConfigError
 from jmarl.signals import Stopped
 
@@ -78,8 +78,8 @@ def read(words: list[str]) -> Request:
         raise ConfigError(f"seconds must be above 0, got {seconds:g}")
     settings = settings_of(args.set)
     ladders = {
-        name: [Order(name, args.env, n, seconds, settings, args.compile_cache) for n in rungs]
-        for name in names
+        name: [Order(name, env, n, seconds, settings, args.compile_cache) for n in rungs]
+        for name, env in ((name, args.env or experiment(name).run.env) for name in names)
     }
     steps = [step_of(order) for ladder in ladders.values() for order in ladder]
     command = shlex.join(["python", "benchmarks/throughput.py", *words])
@@ -126,7 +126,7 @@ def parser() -> Parser:
     parser.add_argument(
         "algorithms", nargs="*", metavar="ALGORITHM", help=f"of {', '.join(ALL)}; none means all"
     )
-    parser.add_argument("--env", default=RunConfig().env, help="[%(default)s]")
+    parser.add_argument("--env", default="", help="[as jmarl train ALGORITHM has it]")
     parser.add_argument("--rungs", default=RUNGS, help="parallel environments [%(default)s]")
     parser.add_argument("--seconds", default="1", help="of each repeat of a measurement [1]")
     parser.add_argument(

@@ -93,6 +93,7 @@ def train(words: list[str]) -> int:
     if order is None:
         return 0
     from jmarl import api
+    from jmarl.config import experiment
     from jmarl.report import report
 
     progress, cache = order.flags.get("quiet") != "true", order.flags.get("compile-cache", "auto")
@@ -104,7 +105,7 @@ def train(words: list[str]) -> int:
         result = api.resume(order.flags["resume"], progress=progress, compile_cache=cache)
     else:
         settings: dict[str, Any] = dict(order.settings)
-        env = settings.pop("env", "mpe/simple_spread")
+        env = settings.pop("env", experiment(order.algorithm).run.env)
         result = api.train(
             order.algorithm,
             env,

@@ -80,7 +80,7 @@ def experiment(
     Raises ConfigError for unknown names (with the nearest known one) and values out of bounds.
     """
     recipe: Recipe = find(algorithm, ALL, "algorithm")
-    run, config = RunConfig(), recipe.config
+    run, config = replace(RunConfig(), **recipe.loop), recipe.config
     if preset:
         chosen = find(preset, recipe.presets, f"preset of {algorithm}")
         run, config = replace(run, **chosen.loop), chosen.config

@@ -66,8 +66,7 @@ class Program:
     def __init__(self, env: Environment[Any], experiment: Experiment) -> None:
         self.env, self.experiment = env, experiment
         run, limit = experiment.run, env.spec.episode_limit
-        # rollouts that open with fresh episodes hold a whole one and its last view
-        length = limit + 1 if experiment.recipe.episodic else run.rollout_length
+        length = rollout_length(env, experiment)
         plan = experiment.recipe.plan(experiment.config, run.num_envs, length)
         positions = run.num_envs * length
         refuse_impossible(env, experiment, positions, plan.warmup_rollouts)
@@ -165,6 +164,13 @@ def in_words(experiment: Experiment) -> str:
     """What makes the positions of a rollout."""
     length = "(episode limit + 1)" if experiment.recipe.episodic else "rollout_length"
     return f"num_envs x {length}"
+
+
+def rollout_length(env: Environment[Any], experiment: Experiment) -> int:
+    """Positions between updates: as set, or a whole episode and its last view."""
+    if experiment.recipe.episodic:
+        return env.spec.episode_limit + 1
+    return experiment.run.rollout_length
 
 
 def refuse_impossible(

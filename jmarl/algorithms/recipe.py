@@ -50,6 +50,7 @@ class Recipe:
     plan: Callable[[Any, int, int], Plan]  # (config, num_envs, rollout_length)
     action_kinds: Callable[[Any], tuple[ActionKind, ...]]  # that it can act with, best first
     presets: Mapping[str, Preset] = field(default_factory=dict)
+    loop: Mapping[str, Any] = field(default_factory=dict)  # its own defaults of RunConfig
     episodic: bool = False  # rollouts open with fresh episodes, for recurrent learners
     refuse: Callable[[EnvSpec, Any], None] = anything  # ConfigError for what cannot be learned
     shows: tuple[str, ...] = ()  # methods (learner, batch) of its algorithm for `jmarl plot`

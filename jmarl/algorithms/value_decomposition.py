@@ -296,6 +296,7 @@ def recipe(
         plan=plan,
         action_kinds=lambda cfg: ("discrete",),
         presets=presets(config, **pymarl2),
+        loop={"env": "smax/3m"},
         episodic=True,
         refuse=refuse,
         shows=shows,
