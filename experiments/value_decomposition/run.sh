@@ -27,9 +27,10 @@ matrix() { # GAME LABEL ALGORITHM STEPS FLAGS...
 for algorithm in vdn iql; do
   grid switch2 $algorithm 300_000 100_000
   grid fetch $algorithm 600_000 200_000
-  seeds=8 grid checkers $algorithm 800_000 400_000
   grid switch4 $algorithm 600_000 200_000
 done
+grid checkers vdn 800_000 400_000
+seeds=8 grid checkers iql 800_000 400_000  # they differ more
 for algorithm in iql vdn qmix qatten qtran; do
   size=()
   [ $algorithm = qmix ] && size=(--mixing-dim 8 --hypernet-dim 0)
