@@ -140,7 +140,12 @@ class Program:
 
     @property
     def caution(self) -> str:
-        """A line to warn with if the replay ratio is not the one asked for."""
+        """Lines to warn with: of the algorithm, and of a replay ratio that is not the one asked."""
+        warning = self.experiment.recipe.warn(self.experiment.config)
+        return self.ratio_caution + (f"\ncaution: {warning}" if warning else "")
+
+    @property
+    def ratio_caution(self) -> str:
         asked, updates = self.updates_asked, self.shape.updates_per_rollout
         if not asked or abs(asked / updates - 1) <= 0.1:
             return ""

@@ -378,3 +378,10 @@ def test_an_algorithm_is_made_only_for_what_it_can_act_in() -> None:
         jmarl.make_algorithm("maddpg", simplex, preset="iqbal")
     with pytest.raises(jmarl.ConfigError, match="no setting of maddpg itself is named 'num_envs'"):
         jmarl.make_algorithm("maddpg", spec, num_envs=3)
+
+
+def test_a_mixer_that_is_no_longer_monotonic_is_cautioned_against() -> None:
+    plan = lambda **settings: experiment("qatten", settings={"env": "matrix/two_step", **settings})
+    program = lambda plan: Program(jmarl.make_env("matrix/two_step", agent_ids=True), plan)
+    assert program(plan()).caution == ""
+    assert "need not be best for the team" in program(plan(nonlinear=True)).caution

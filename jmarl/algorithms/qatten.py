@@ -125,11 +125,19 @@ def refuse(spec: EnvSpec, cfg: Config) -> None:
         )
 
 
+def warn(cfg: Config) -> str:
+    """Of what is lost with `nonlinear`."""
+    if not cfg.nonlinear:
+        return ""
+    return "with nonlinear, what is best for each agent need not be best for the team"
+
+
 RECIPE = vd.recipe(
     "qatten",
     "attention weighs the agents (Yang et al., 2020)",
     Config(),
     make,
     refuse=refuse,
+    warn=warn,
     shows=("attention",),
 )

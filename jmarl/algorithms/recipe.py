@@ -38,6 +38,11 @@ def anything(spec: EnvSpec, config: Any) -> None:
     """Refuses no environment."""
 
 
+def nothing(config: Any) -> str:
+    """No warning."""
+    return ""
+
+
 @dataclass(frozen=True)
 class Recipe:
     """An entry of `ALL`. The functions take the config, so numbers in it may be traced."""
@@ -53,6 +58,7 @@ class Recipe:
     loop: Mapping[str, Any] = field(default_factory=dict)  # its own defaults of RunConfig
     episodic: bool = False  # rollouts open with fresh episodes, for recurrent learners
     refuse: Callable[[EnvSpec, Any], None] = anything  # ConfigError for what cannot be learned
+    warn: Callable[[Any], str] = nothing  # what a user should know of these settings
     shows: tuple[str, ...] = ()  # methods (learner, batch) of its algorithm for `jmarl plot`
 
     def suits(self, spec: EnvSpec, config: Any) -> None:

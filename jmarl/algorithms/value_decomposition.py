@@ -7,7 +7,7 @@ taken moves towards the reward and the target's joint value of the actions that 
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -18,7 +18,7 @@ from jax import Array
 
 from jmarl import targets
 from jmarl.algorithms.batch import mean
-from jmarl.algorithms.recipe import Plan, Preset, Recipe
+from jmarl.algorithms.recipe import Plan, Preset, Recipe, nothing
 from jmarl.exploration import epsilon_greedy, greedy
 from jmarl.fields import ConfigError, knob, static
 from jmarl.memory import replay
@@ -82,7 +82,7 @@ class ValueDecomposition:
     cfg: Config
     agents: Agents
     mixer: Net[Any]  # (values [..., A], view, actions [..., A]) -> Mixed
-    fixed: tuple[str, ...] = field(default=())  # parts of the mixer that stay as they were drawn
+    fixed: tuple[str, ...] = ()  # parts of the mixer that stay as they were drawn
 
     # --- acting ---------------------------------------------------------------------------------
 
@@ -283,6 +283,7 @@ def recipe(
     make: Callable[[EnvSpec, Any], Any],
     uses_state: bool = True,
     refuse: Callable[[EnvSpec, Any], None] = refuse,
+    warn: Callable[[Any], str] = nothing,
     shows: tuple[str, ...] = (),
     **pymarl2: Any,
 ) -> Recipe:
@@ -299,5 +300,6 @@ def recipe(
         loop={"env": "smax/3m"},
         episodic=True,
         refuse=refuse,
+        warn=warn,
         shows=shows,
     )
