@@ -141,5 +141,5 @@ def test_functional_is_a_modules_init_and_apply() -> None:
     net = functional(module)
     x = jnp.ones((2, 4))
     params = net.init(jax.random.key(0), x)
-    assert_same(params, module.init(jax.random.key(0), x))
-    assert_same(net.apply(params, x), module.apply(params, x))
+    assert_same({"params": params}, module.init(jax.random.key(0), x))
+    assert_same(net.apply(params, x), module.apply({"params": params}, x))
