@@ -20,7 +20,8 @@ def knob(default: float, above: float | None = None, **bounds: float) -> Any:
 
 
 def static(default: Any, above: float | None = None, **bounds: float) -> Any:
-    """A setting that shapes the program; bounds as `knob`'s, for each entry of a tuple."""
+    """A setting that shapes the program; bounds as `knob`'s, for each entry of a tuple, which has
+    at least `entries`."""
     metadata = {"above": above, **bounds}
     return struct.field(pytree_node=False, default=default, metadata=metadata)
 
@@ -47,6 +48,8 @@ def out_of_bounds(value: Any, rule: Any) -> str:
     Counts must fit the 32 bits that programs count with, unless `below` says otherwise.
     """
     above, low, high = (rule.get(name) for name in ("above", "low", "high"))
+    if isinstance(value, tuple) and len(value) < rule.get("entries", 0):
+        return "one number or more"
     for entry in value if isinstance(value, tuple) else (value,):
         if type(entry) is int and entry >= rule.get("below", 2**31):
             return "below 2**31"

@@ -191,6 +191,37 @@ def test_frozen_attention_stays_while_the_head_weights_learn(frozen: bool) -> No
     assert_same(learner.target["mixer"]["head"], learner.params["mixer"]["head"])
 
 
+def test_attention_is_the_online_networks() -> None:
+    algorithm = made("qatten")
+    learner = learner_of(algorithm)
+
+    def weights(learner: Learner) -> tuple[Array, Array]:
+        (online,) = algorithm.agents.unroll((learner.params["agent"],), batch())
+        told = algorithm.attention(learner, batch())
+        return told.weights, algorithm.join(learner.params, online, batch()).attention
+
+    told, expected = jit(weights)(learner)
+    np.testing.assert_array_equal(told, expected)
+    np.testing.assert_allclose(told.sum(-1), 1, rtol=1e-5)
+
+
+@pytest.mark.parametrize("double_q", [True, False])
+def test_qtrans_target_values_what_the_online_or_the_target_network_prefers(double_q: bool) -> None:
+    algorithm = made("qtran", double_q=double_q)
+    params, target = drawn(algorithm), drawn(algorithm, 1)
+
+    def ours(params: Any) -> Any:
+        online, old = algorithm.agents.unroll((params["agent"], target["agent"]), batch())
+        best = greedy((online if double_q else old).q, batch().view.available)
+        future, _ = algorithm.joint(target, old, batch().view, best)
+        goal = algorithm.returns(future, batch())[..., 0]
+        valid = batch().valid
+        return (goal * valid).sum() / valid.sum(), algorithm.loss(params, target, batch())[1]
+
+    expected, metrics = jit(ours)(params)
+    np.testing.assert_allclose(metrics["target_value"], expected, rtol=1e-5)
+
+
 def test_frozen_attention_is_not_in_the_gradients_norm() -> None:
     algorithm = made("qatten", frozen_attention=True)
     learner = learner_of(algorithm)
@@ -249,13 +280,16 @@ def test_epsilon_falls_to_its_end_and_stays(steps: float, epsilon: float) -> Non
     view = jax.tree.map(lambda x: jnp.broadcast_to(x[0, 0], (many, *x.shape[2:])), batch().view)
     view = view.replace(available=jnp.ones_like(view.available).at[..., 2:].set(False))
 
-    def act(learner: Learner) -> tuple[Array, Array]:
+    def act(learner: Learner) -> tuple[Array, Array, Array]:
         ways = algorithm.explore(learner, clock(env_steps=steps)), algorithm.exploit(learner)
         carry = algorithm.agents.reset(many)
-        acts = [policy.step(carry, view, jax.random.key(3))[1] for policy in ways]
-        return acts[0], acts[1]
+        (after, explored, _), (_, best, _) = (
+            policy.step(carry, view, jax.random.key(3)) for policy in ways
+        )
+        return explored, best, after.last
 
-    explored, best = jit(act)(learner)
+    explored, best, remembered = jit(act)(learner)
+    np.testing.assert_array_equal(remembered, explored)
     other = np.asarray(explored != best)
     np.testing.assert_allclose(other.mean(0), epsilon / 2, atol=0.012)
     np.testing.assert_allclose(other.all(-1).mean(), (epsilon / 2) ** 2, atol=0.012)

@@ -25,6 +25,8 @@ RECIPE = vd.recipe(
     Config(),
     make,
     uses_state=False,
+    lr=5e-4,
+    td_lambda=0.0,
     batch_size=32,
     warmup_episodes=32,
 )

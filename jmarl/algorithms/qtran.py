@@ -88,5 +88,11 @@ def make(spec: EnvSpec, cfg: Config) -> Qtran:
 
 
 RECIPE = vd.recipe(
-    "qtran", "a free joint value that agents' sums are held to (Son et al., 2019)", Config(), make
+    "qtran",
+    "a free joint value that agents' sums are held to (Son et al., 2019)",
+    Config(),
+    make,
+    lr=5e-4,
+    td_lambda=0.0,
+    loss_scale=1.0,
 )

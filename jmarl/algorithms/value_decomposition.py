@@ -39,7 +39,7 @@ class Config(struct.PyTreeNode):
     td_lambda: float = knob(0.0, low=0, high=1)  # TD(lambda) of the targets; 0 is one step
     eps_start: float = knob(1.0, low=0, high=1)  # share of random actions at first
     eps_finish: float = knob(0.05, low=0, high=1)  # ... and after eps_decay
-    eps_decay: float = knob(50_000.0, above=0)  # environment steps of its linear decay
+    eps_decay: float = knob(50_000.0, above=0)  # of its linear decay: steps and episodes' ends
     tau: float = knob(1.0, low=0, high=1)  # share of the online networks in each target update
     max_grad_norm: float = knob(10.0, above=0)  # all gradients together are clipped to this norm
     loss_scale: float = knob(1.0, above=0)  # of the mean squared error; PyMARL2's is a half
@@ -49,7 +49,9 @@ class Config(struct.PyTreeNode):
     n_step: int = static(1, low=1)  # rewards in the targets before a value; above 1 without lambda
     double_q: bool = static(True)  # the online network chooses the target's actions
     optimiser: Literal["rmsprop", "adam"] = static("rmsprop")  # PyMARL's, or PyMARL2's
-    hidden_dim: tuple[int, ...] = static((64,), low=1)  # widths of the layers before the GRU
+    hidden_dim: tuple[int, ...] = static(
+        (64,), low=1, entries=1
+    )  # widths of the layers before the GRU
     rnn_dim: int = static(64, low=0)  # width of the GRU; 0 is a feed-forward network
     parameter_sharing: bool = static(True)  # one network for all agents, or one each
     last_action: bool = static(True)  # agents see their action before
