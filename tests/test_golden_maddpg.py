@@ -1,5 +1,6 @@
 """MADDPG against maddpg-pytorch: values, losses, gradients, steps, tensor by tensor."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -162,7 +163,14 @@ def put(value: np.ndarray, at: np.ndarray, size: int) -> np.ndarray:
 def case(request: pytest.FixtureRequest, data_dir: Path) -> Any:
     name, precision = request.param
     with jax.enable_x64(precision == "f64"):
-        yield Case(Golden(data_dir / "golden" / f"{name}.npz", precision))
+        return Case(Golden(data_dir / "golden" / f"{name}.npz", precision))
+
+
+@pytest.fixture(autouse=True)
+def in_its_precision(case: Case) -> Iterator[None]:
+    """Around each test alone: contexts that overlap would not close in turn."""
+    with jax.enable_x64(case.z.precision == "f64"):
+        yield
 
 
 def test_critic(case: Case) -> None:

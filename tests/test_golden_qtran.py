@@ -1,5 +1,6 @@
 """QTRAN-base against PyMARL, tensor by tensor."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,14 @@ NOW, AFTER = slice(None, -1), slice(1, None)  # of the views
 @pytest.fixture(scope="module", params=["f64", "f32"])
 def case(request: pytest.FixtureRequest, data_dir: Path) -> Any:
     with jax.enable_x64(request.param == "f64"):
-        yield Case(Golden(data_dir / "golden" / "qtran.npz", request.param), "qtran")
+        return Case(Golden(data_dir / "golden" / "qtran.npz", request.param), "qtran")
+
+
+@pytest.fixture(autouse=True)
+def in_its_precision(case: Case) -> Iterator[None]:
+    """Around each test alone: contexts that overlap would not close in turn."""
+    with jax.enable_x64(case.z.precision == "f64"):
+        yield
 
 
 def test_agents(case: Case) -> None:

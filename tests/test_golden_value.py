@@ -1,5 +1,6 @@
 """VDN, QMIX and Qatten against PyMARL and the authors' Qatten, tensor by tensor."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,15 @@ Inputs = tuple[Array, View, Array]  # of a mixer
 def case(request: pytest.FixtureRequest, data_dir: Path) -> Any:
     name, precision = request.param
     with jax.enable_x64(precision == "f64"):
-        yield Case(Golden(data_dir / "golden" / f"{name}.npz", precision), FILES[name])
+        return Case(Golden(data_dir / "golden" / f"{name}.npz", precision), FILES[name])
+
+
+@pytest.fixture(autouse=True)
+def in_its_precision(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Around each test alone: contexts that overlap would not close in turn."""
+    recorded = request.getfixturevalue("case" if "case" in request.fixturenames else "probe")
+    with jax.enable_x64(recorded.z.precision == "f64"):
+        yield
 
 
 def test_agents(case: Case) -> None:
@@ -211,7 +220,7 @@ class Probe:
 @pytest.fixture(scope="module", params=PRECISIONS)
 def probe(request: pytest.FixtureRequest, data_dir: Path) -> Any:
     with jax.enable_x64(request.param == "f64"):
-        yield Probe(Golden(data_dir / "golden" / "rnn_agent.npz", request.param))
+        return Probe(Golden(data_dir / "golden" / "rnn_agent.npz", request.param))
 
 
 @pytest.mark.parametrize(("name", "way"), [("zero_h0", Probe.unroll), ("random_h0", Probe.steps)])

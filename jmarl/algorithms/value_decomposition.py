@@ -49,9 +49,7 @@ class Config(struct.PyTreeNode):
     n_step: int = static(1, low=1)  # rewards in the targets before a value; above 1 without lambda
     double_q: bool = static(True)  # the online network chooses the target's actions
     optimiser: Literal["rmsprop", "adam"] = static("rmsprop")  # PyMARL's, or PyMARL2's
-    hidden_dim: tuple[int, ...] = static(
-        (64,), low=1, entries=1
-    )  # widths of the layers before the GRU
+    hidden_dim: tuple[int, ...] = static((64,), low=1, entries=1)  # of the layers before the GRU
     rnn_dim: int = static(64, low=0)  # width of the GRU; 0 is a feed-forward network
     parameter_sharing: bool = static(True)  # one network for all agents, or one each
     last_action: bool = static(True)  # agents see their action before
