@@ -1,11 +1,15 @@
 """One environment behind two doors: jmarl's rollout, and its library's own auto-reset.
 
-Both act uniformly over the available actions, and both sum what they observe and earn, so that
-nothing is optimised away. Global states and entities are asked of neither.
+Both act uniformly over the available actions, and both hold all agents' observations from one step
+to the next, as whoever chooses by them must: XLA would not so much as write down an observation
+that nobody keeps. jaxmarl's are held as networks read them, rows of float32 padded to the widest,
+which is how ours come and what jaxmarl's own training scripts make of theirs. What was observed
+and earned is summed. Global states and entities are asked of neither.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import jax
@@ -74,14 +78,17 @@ def jaxmarls(env: Any) -> Side:
     act = chooser(env, names) if hasattr(env.action_space(names[0]), "n") else drawer(env, names)
 
     def open_(key: Key, num_envs: int) -> Any:
-        return jax.vmap(env.reset)(jax.random.split(key, num_envs))[1]
+        obs, state = jax.vmap(env.reset)(jax.random.split(key, num_envs))
+        return state, jax.vmap(partial(rows, names))(obs)
 
-    def step(state: Any, key: Key) -> tuple[Any, Array, Array]:
+    def step(carry: Any, key: Key) -> tuple[Any, Array, Array]:
+        state, before = carry
         act_key, step_key = jax.random.split(key)
         num_envs = jax.tree.leaves(state)[0].shape[0]
         keys = jax.random.split(step_key, num_envs)
         obs, state, rewards, _, _ = jax.vmap(env.step)(keys, state, act(state, act_key, num_envs))
-        return state, jnp.int32(num_envs), total((of_agents(obs), of_agents(rewards)))
+        seen = total((before, of_agents(rewards)))
+        return (state, jax.vmap(partial(rows, names))(obs)), jnp.int32(num_envs), seen
 
     return Side(open_, step)
 
@@ -133,6 +140,16 @@ def drawer(env: Any, names: list[str]) -> Act:
     return act
 
 
+def rows(names: list[str], obs: Any) -> Array:
+    """Each agent's observation as one vector, padded to the widest: [A, O] float32."""
+    flat = [
+        jnp.concatenate([x.reshape(-1).astype(jnp.float32) for x in jax.tree.leaves(obs[name])])
+        for name in names
+    ]
+    widest = max(row.size for row in flat)
+    return jnp.stack([jnp.pad(row, (0, widest - row.size)) for row in flat])
+
+
 def of_agents(told: Any) -> Any:
     if not isinstance(told, Mapping):
         return told
@@ -151,10 +168,11 @@ def jumanjis(env: Any) -> Side:
 
     def open_(key: Key, num_envs: int) -> Any:
         state, timestep = wrapped.reset(jax.random.split(key, num_envs))
-        return state, getattr(timestep.observation, "action_mask", None)
+        return state, timestep.observation
 
     def step(carry: Any, key: Key) -> tuple[Any, Array, Array]:
-        state, mask = carry
+        state, before = carry
+        mask = getattr(before, "action_mask", None)
         num_envs = jax.tree.leaves(state)[0].shape[0]
         if discrete:
             scores = jnp.zeros((num_envs, *spec.shape, width))
@@ -164,9 +182,8 @@ def jumanjis(env: Any) -> Side:
             low, high = spec.minimum, spec.maximum
             action = low + (high - low) * jax.random.uniform(key, (num_envs, *spec.shape))
         state, timestep = wrapped.step(state, action.astype(spec.dtype))
-        mask = getattr(timestep.observation, "action_mask", None)
-        seen = total((timestep.observation, timestep.reward))
-        return (state, mask), jnp.int32(num_envs), seen
+        seen = total((before, timestep.reward))
+        return (state, timestep.observation), jnp.int32(num_envs), seen
 
     return Side(open_, step)
 

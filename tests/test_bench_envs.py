@@ -224,10 +224,11 @@ def test_a_librarys_masks_are_obeyed_and_its_agents_summed() -> None:
     sides = __import__("sides")
     side = sides.jaxmarls(Library())
     state = side.open(jax.random.key(0), 4)
-    for nth in range(1, 6):
+    for nth in range(5):
         state, steps, total = side.step(state, jax.random.key(nth))
-        # each environment: nth seen three times, action 1 by a, action 0 by b
+        # each environment: nth seen three times before the step, action 1 by a, action 0 by b
         assert (int(steps), float(total)) == (4, 4 * (3 * nth + 1))
+    assert state[1].shape == (4, 2, 2) and state[1].dtype == jnp.float32  # padded rows, in hand
 
 
 def test_jumanjis_masks_are_obeyed() -> None:
@@ -238,8 +239,8 @@ def test_jumanjis_masks_are_obeyed() -> None:
     haste = {"xla_backend_optimization_level": 0}
     opened = jax.jit(partial(side.open, num_envs=3), compiler_options=haste)(jax.random.key(0))
     step = jax.jit(side.step, compiler_options=haste)
-    (state, mask), steps, total = step(opened, jax.random.key(1))
-    assert int(steps) == 3 and mask.shape[0] == 3 and np.isfinite(total)
+    (state, seen), steps, total = step(opened, jax.random.key(1))
+    assert int(steps) == 3 and seen.action_mask.shape[0] == 3 and np.isfinite(total)
     assert np.asarray(state.step_count).tolist() == [1, 1, 1]
 
 
