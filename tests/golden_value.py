@@ -96,7 +96,7 @@ def part(tree: Any, name: str) -> np.ndarray:
             gates = branch["gru"][SIDES[gate[0]]][leaf]
             return gates.reshape(*gates.shape[:-1], 3, -1)[..., "rzn".index(gate[1]), :]
         case [("query" | "key") as kind, head, *layer]:
-            for key in [kind, "heads", *layer]:
+            for key in [kind, *layer]:
                 branch = branch[key]
             return branch[leaf][int(head)]
         case [value, layer] if f"{value}_{layer}" in branch:

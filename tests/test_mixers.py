@@ -131,19 +131,33 @@ def test_state_bias_is_what_values_of_nothing_come_to() -> None:
 def test_attention_bias() -> None:
     """A key's bias is the same for all agents, and so nothing to a softmax."""
     params = made("qatten")[1]
-    key = params["key"]["heads"]
-    moved = {**params, "key": {"heads": {**key, "bias": key["bias"] + 1}}}
+    key = params["key"]
+    moved = {**params, "key": {**key, "bias": key["bias"] + 1}}
     same, other = mixed("qatten"), mixed("qatten", params=moved)
     np.testing.assert_allclose(same.joint, other.joint, rtol=1e-3, atol=1e-4)
     bare = made("qatten", attention_bias=False)[1]
-    assert bare["key"]["heads"].keys() == bare["query"]["heads"]["fc2"].keys() == {"kernel"}
-    assert "bias" in bare["query"]["heads"]["fc1"]
+    assert bare["key"].keys() == bare["query"]["fc2"].keys() == {"kernel"}
+    assert "bias" in bare["query"]["fc1"]
+
+
+@pytest.mark.parametrize(
+    ("path", "fan_in"), [(("query", "fc1"), STATE), (("query", "fc2"), 64), (("key",), FEATURES)]
+)
+def test_heads_are_drawn_as_torch_draws_a_layer(path: tuple[str, ...], fan_in: int) -> None:
+    """Each by itself, from U(+-1/sqrt(fan_in))."""
+    algorithm: Any = ALL["qatten"].make(SPEC, ALL["qatten"].config)
+    layer = jit(algorithm.init)(jax.random.key(0)).params["mixer"]
+    for name in path:
+        layer = layer[name]
+    for drawn in jax.device_get((layer["kernel"], layer["bias"])):
+        assert len(drawn) == 4 and len(np.unique(drawn)) > 0.99 * drawn.size
+        assert 0.9 < np.abs(drawn).max() * np.sqrt(fan_in) <= 1 + 1e-6
 
 
 def test_attention_penalty_is_its_formula() -> None:
     """coefficient * sum_h mean_i (e_h . k_hi)^2, of logits that are not scaled."""
     _, params = made("qatten", attention_penalty=0.25)
-    query, key = (jax.tree.map(np.asarray, params[name]["heads"]) for name in ("query", "key"))
+    query, key = (jax.tree.map(np.asarray, params[name]) for name in ("query", "key"))
     state = np.asarray(situations()[1].state)
     expected = np.zeros(N)
     for h in range(SMALL["qatten"]["heads"]):

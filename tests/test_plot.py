@@ -127,9 +127,9 @@ def test_weights_are_those_of_the_formula(run: Path) -> None:
     own = states[:, :6].reshape(4, 3, 2)
     paid = seen.reward / (-1.5 * own[..., 0])  # one more than the action
     assert (np.isclose(paid, 1) | np.isclose(paid, 2)).all()
-    keys = mixer["key"]["heads"]
+    keys = mixer["key"]
     for head in range(HEADS):
-        query = layers(mixer["query"]["heads"], states, head)
+        query = layers(mixer["query"], states, head)
         key = own @ keys["kernel"][head] + keys["bias"][head]
         power = np.exp((key @ query[..., None])[..., 0] / np.sqrt(4))
         expected = power / power.sum(-1, keepdims=True)

@@ -231,7 +231,7 @@ def test_frozen_attention_is_not_in_the_gradients_norm() -> None:
     squares = [np.square(x).sum() for x in jax.tree.leaves((grads["agent"], rest))]
     _, metrics = jit(algorithm.update)(learner, batch(), jax.random.key(0), clock())
     np.testing.assert_allclose(metrics["grad_norm"], np.sqrt(sum(squares)), rtol=1e-4)
-    assert np.abs(grads["mixer"]["query"]["heads"]["fc1"]["kernel"]).max() > 1e-6
+    assert np.abs(grads["mixer"]["query"]["fc1"]["kernel"]).max() > 1e-6
 
 
 @pytest.mark.parametrize("tau", [1.0, 0.25])

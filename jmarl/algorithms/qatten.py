@@ -6,18 +6,19 @@ code never trained its queries and keys; `frozen_attention` does the same.
 """
 
 import math
-from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax import Array
+from jax.scipy.linalg import block_diag
 
 from jmarl.algorithms import value_decomposition as vd
 from jmarl.algorithms.value_decomposition import Mixed
 from jmarl.fields import ConfigError, knob, static
 from jmarl.networks.base import functional
-from jmarl.networks.layers import Linear, TwoLayers
+from jmarl.networks.initialisers import linear
+from jmarl.networks.layers import TwoLayers
 from jmarl.types import Attention, EnvSpec, Transition, View
 
 
@@ -39,23 +40,42 @@ class Config(vd.Config):
 
 
 class Heads(nn.Module):
-    """One module for each head, side by side: outputs [..., H, width]."""
+    """A layer as torch's for each head, [H, in + 1, width]: the last row is the bias."""
 
     count: int
-    layer: Any  # a module's class, and its arguments
-    args: tuple[Any, ...]
+    width: int
+    use_bias: bool
 
     @nn.compact
-    def __call__(self, x: Array) -> Array:
-        many = nn.vmap(
-            self.layer,
-            variable_axes={"params": 0},
-            split_rngs={"params": True},
-            in_axes=None,  # pyright: ignore[reportArgumentType]
-            out_axes=-2,
-            axis_size=self.count,
-        )
-        return many(*self.args, name="heads")(x)
+    def __call__(self, size: int) -> Array:
+        kernel_init, bias_init = linear("torch", *(jnp.ones(n, bool) for n in (size, self.width)))
+        kernel = self.param("kernel", kernel_init, (self.count, size, self.width))
+        bias = jnp.zeros((self.count, self.width))
+        if self.use_bias:
+            bias = self.param("bias", bias_init, bias.shape)
+        return jnp.concatenate([kernel, bias[:, None]], -2)
+
+
+class Queries(nn.Module):
+    """State [..., S] and keys' matrices [H, U + 1, D] to a vector [..., H, U + 1] for each head.
+
+    Its product with an agent's features [U] and a one is the logit: query, which is
+    fc2(relu(fc1(state))), times key. The matrices of fc2 and the keys meet before either meets
+    data, so no agent's key is computed, and all heads are one product (benchmarks/NOTES.md).
+    """
+
+    cfg: Config
+
+    @nn.compact
+    def __call__(self, state: Array, keys: Array) -> Array:
+        cfg, rows = self.cfg, state.reshape(-1, state.shape[-1])
+        first = Heads(cfg.heads, cfg.query_dim, True, name="fc1")(rows.shape[-1])
+        first = first.swapaxes(0, 1).reshape(rows.shape[-1] + 1, -1)  # heads side by side
+        last = Heads(cfg.heads, cfg.attention_dim, cfg.attention_bias, name="fc2")(cfg.query_dim)
+        both = jnp.einsum("hqd,hud->hqu", last, keys)
+        hidden = nn.relu(rows @ first[:-1] + first[-1])
+        asked = hidden @ block_diag(*both[:, :-1]) + both[:, -1].ravel()
+        return asked.reshape(*state.shape[:-1], cfg.heads, -1)
 
 
 class AttentionMixer(nn.Module):
@@ -89,11 +109,10 @@ class AttentionMixer(nn.Module):
         own = state[..., : agents * size].reshape(*state.shape[:-1], agents, size)
         if cfg.nonlinear:
             own = jnp.concatenate([own, q[..., None]], -1)
-        args = cfg.query_dim, cfg.attention_dim, cfg.attention_bias
-        query = Heads(cfg.heads, TwoLayers, args, name="query")(state)
-        args = cfg.attention_dim, cfg.attention_bias
-        key = Heads(cfg.heads, Linear, args, name="key")(own)  # [..., A, H, D]
-        return jnp.einsum("...hd,...ahd->...ha", query, key)
+        own = jnp.concatenate([own, jnp.ones_like(own[..., :1])], -1)  # meets the keys' bias
+        keys = Heads(cfg.heads, cfg.attention_dim, cfg.attention_bias, name="key")
+        asked = Queries(cfg, name="query")(state, keys(own.shape[-1] - 1))
+        return jnp.einsum("...hu,...au->...ha", asked, own)
 
 
 class Qatten(vd.ValueDecomposition):
