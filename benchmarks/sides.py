@@ -164,7 +164,9 @@ def jumanjis(env: Any) -> Side:
     wrapped = import_library("jumanji.wrappers").VmapAutoResetWrapper(env)
     spec = env.action_spec
     discrete = jnp.issubdtype(spec.dtype, jnp.integer)
-    width = int(np.asarray(spec.num_values).max()) if discrete else 0
+    # an array of choices tells how many; one of whole numbers within bounds tells the largest
+    choices = getattr(spec, "num_values", np.asarray(spec.maximum) + 1)
+    width = int(np.asarray(choices).max()) if discrete else 0
 
     def open_(key: Key, num_envs: int) -> Any:
         state, timestep = wrapped.reset(jax.random.split(key, num_envs))
