@@ -254,7 +254,7 @@ def say(text: str) -> None:
 
 
 def stop(number: int, frame: FrameType | None) -> NoReturn:
-    raise Stopped(number, None)
+    raise Stopped(number)
 
 
 if __name__ == "__main__":

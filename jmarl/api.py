@@ -12,7 +12,7 @@ import numpy as np
 from jax import Array
 
 import jmarl_envs
-from jmarl import checkpoint
+from jmarl import checkpoint as checkpoints
 from jmarl import folder as folders
 from jmarl.algorithms import ALL
 from jmarl.config import Experiment, experiment, find, hints, of_type
@@ -20,8 +20,10 @@ from jmarl.exploration import uniform_policy
 from jmarl.fields import ConfigError
 from jmarl.fit import Fit
 from jmarl.folder import Folder
+from jmarl.lock import locked
 from jmarl.program import Program
 from jmarl.recording import Player, Rendered, Settings, place_of, record
+from jmarl.resuming import altered, resumed, tell
 from jmarl.signals import Stop
 from jmarl.sinks import JsonLines, Sink, Watch
 from jmarl.statistics import interval
@@ -116,28 +118,42 @@ def train(
             raise ConfigError(f"env_options are for environments by name, got {dict(env_options)}")
     program = Program(made, plan)
     program.try_shapes()
-    folder = None if out is None else folders.create(str(out), plan, versions())
-    return finish(Fit(program, folder), banner(cache) if progress else "", sinks)
+    heading = banner(cache) if progress else ""
+    if out is None:
+        return finish(Fit(program, None), heading, sinks)
+    folder = folders.create(str(out), plan, versions())
+    with folder.kept_if_used(), locked(folder.path):
+        return finish(Fit(program, folder), heading, sinks)
 
 
 def resume(
     run: str | Path,
     *,
-    env: Environment[Any] | None = None,
+    algorithm: str = "",
+    env: str | Environment[Any] = "",
+    preset: str = "",
+    env_options: Mapping[str, Any] | None = None,
     progress: bool = True,
     sinks: Sequence[Sink] = (),
     compile_cache: str = "auto",
+    **settings: Any,
 ) -> Result:
-    """Go on with a run from its newest checkpoint, to the end of its settings.
+    """Go on with a run from its newest whole checkpoint, to the end of its settings.
 
-    `env` is needed where it has no registered name.
+    Of the settings, total_steps, checkpoint_minutes and keep_checkpoints may be others than the
+    run's; the rest may be given, but not changed. `env` is needed where it has no registered name.
     """
     cache = keep_compiled(compile_cache)
     folder = folders.open_folder(run)
-    plan = folder.experiment()
-    fit = Fit(Program(env or env_of(plan), plan), folder)
-    fit.resume()
-    return finish(fit, banner(cache) if progress else "", sinks)
+    settings |= {"env": own_name(env)} if isinstance(env, str) and env else {}
+    named = {"algorithm": algorithm, "preset": preset}
+    options = {f"env.{name}": value for name, value in (env_options or {}).items()}
+    made = (lambda plan: env_of(plan)) if isinstance(env, str) else (lambda plan: env)
+    with locked(folder.path):
+        folder.sweep()
+        given = {name: value for name, value in named.items() if value} | options
+        fit = resumed(folder, altered(folder.experiment(), settings, given), made)
+        return finish(fit, banner(cache) if progress else "", sinks)
 
 
 def finish(fit: Fit, heading: str, sinks: Sequence[Sink]) -> Result:
@@ -145,8 +161,6 @@ def finish(fit: Fit, heading: str, sinks: Sequence[Sink]) -> Result:
     program, folder = fit.program, fit.folder
     with ExitStack() as stack:
         stop = stack.enter_context(Stop())
-        if folder is not None and fit.chunks_done == 0:
-            stack.callback(folder.discard_if_empty)  # it is not, unless something went wrong
         all_sinks = list(sinks)
         if folder is not None:
             lines = JsonLines(folder, program.seeds, fit.updates if fit.chunks_done else -1)
@@ -170,8 +184,9 @@ def finish(fit: Fit, heading: str, sinks: Sequence[Sink]) -> Result:
         scores={k: v for k, v in fit.evaluations[-1].items() if k != "env_steps"},
     )
     if folder is not None:
-        folder.write("summary.json", result.as_json())
-        draw(result, folder)
+        with folder.writing():
+            folder.write("summary.json", result.as_json())
+            draw(result, folder)
     return result
 
 
@@ -236,55 +251,77 @@ class Team:
 
 
 def load_policy(
-    run: str | Path, seed: int | None = None, env: Environment[Any] | None = None
+    run: str | Path,
+    seed: int | None = None,
+    env: Environment[Any] | None = None,
+    checkpoint: str | int = "newest",
 ) -> Team:
-    """A trained team from a run folder, of `seed`, or of the one that evaluated best at the end.
+    """A trained team from a run folder, of `seed`, or of the one that evaluated best.
 
-    `env` is needed where it has no registered name. Raises ConfigError if there is no such run,
-    checkpoint or seed.
+    `checkpoint` is "newest", "best" (each seed where it evaluated best) or an iteration that is
+    there. `env` is needed where it has no registered name. Raises ConfigError if there is no such
+    run, checkpoint or seed.
     """
     folder = folders.open_folder(run)
-    program, learners, meta = trained(folder, env)
-    seed, learner = team_of(program, learners, meta, seed)
+    program, learners, scores = trained(folder, env, checkpoint)
+    seed, learner = team_of(program, learners, scores, seed)
     loop = program.loop(program.experiment.config)
     return Team(program.env, seed, loop.algorithm.exploit(learner))
 
 
 def team_of(
-    program: Program, learners: Any, meta: Mapping[str, Any], seed: int | None
+    program: Program, learners: Any, scores: Sequence[float], seed: int | None
 ) -> tuple[int, Any]:
-    """A training seed and its learner: `seed`, or the one that evaluated best at the end."""
+    """A training seed and its learner: `seed`, or the one that evaluated best."""
     seeds = program.seeds
     if seed is None:
-        seed = seeds[int(np.argmax(meta["evaluations"][-1]["episode_return"]))]
+        seed = seeds[int(np.argmax(scores))]
     if seed not in seeds:
         raise ConfigError(f"training seed must be one of {seeds}, got {seed}")
     return seed, jax.tree.map(lambda x: x[seeds.index(seed)], learners)
 
 
 def trained(
-    folder: Folder, env: Environment[Any] | None = None
-) -> tuple[Program, Any, dict[str, Any]]:
-    """A run's program, learners [S, ...] and checkpoint metadata."""
+    folder: Folder, env: Environment[Any] | None = None, checkpoint: str | int = "newest"
+) -> tuple[Program, Any, list[float]]:
+    """A run's program, learners [S, ...] and what they evaluated as [S]."""
     plan = folder.experiment()
     program = Program(env or env_of(plan), plan)
-    at = checkpoint.newest(folder.checkpoints)
-    if at is None:
+    part = "best" if checkpoint == "best" else "learner"
+    at = None if checkpoint in ("newest", "best") else iteration_of(checkpoint)
+    found = checkpoints.find(folder.checkpoints, at, [part])
+    if found is None:
         raise ConfigError(f"run must have a checkpoint, got {str(folder.path)!r}, which has none")
-    meta = checkpoint.restore_meta(folder.checkpoints, at)
-    like = program.state.learner
-    learners = checkpoint.restore(folder.checkpoints, at, like, only_learner=True)
-    return program, learners, meta
+    tell(found)
+    learners = checkpoints.restore(found, {part: program.state.learner})[part]
+    last = found.meta["best"] if part == "best" else found.meta["evaluations"][-1]
+    return program, learners, last["episode_return"]
+
+
+def iteration_of(checkpoint: str | int) -> int:
+    try:
+        return of_type("checkpoint", checkpoint, int)
+    except ConfigError:
+        raise ConfigError(
+            f"checkpoint must be newest, best or an iteration, got {checkpoint!r}"
+        ) from None
 
 
 def evaluate(
-    run: str | Path, episodes: int = 320, seed: int = 0, env: Environment[Any] | None = None
+    run: str | Path,
+    episodes: int = 320,
+    seed: int = 0,
+    env: Environment[Any] | None = None,
+    checkpoint: str | int = "newest",
 ) -> tuple[dict[str, np.ndarray], dict[str, float]]:
-    """Scores of a run's teams on fresh episodes, by name, [seeds] each; and the random policy's."""
+    """Scores of a run's teams on fresh episodes, by name, [seeds] each; and the random policy's.
+
+    `checkpoint` as `load_policy` takes it.
+    """
     keep_compiled()
     if not 1 <= episodes <= 10**6:
         raise ConfigError(f"episodes must be between 1 and 1,000,000, got {episodes:,}")
-    program, learners, _ = trained(folders.open_folder(run), env)
+    program, learners, _ = trained(folders.open_folder(run), env, checkpoint)
     config = program.experiment.config
 
     def play(learner: Any, key: Key) -> dict[str, Array]:

@@ -1,13 +1,20 @@
 """Saving and restoring the whole state of a run, with orbax; nothing is unpickled.
 
-A checkpoint holds two sets of arrays, named by their place in the state: `learner` alone, so that
-a policy loads without the replay, and `rest`; and `meta`, plain JSON. Keys are saved as their
-raw data.
+A checkpoint is a folder named by its iteration. Each of its parts holds arrays named by their
+place in a tree, so that a learner loads without the replay; keys are saved as their raw data.
+`meta.json` says where training stood, SHA256SUMS what the files were. It is written as
+`<iteration>.part` and moved into place whole. One that no longer is what was written is damaged:
+the one before is taken, and the damaged one waits as `<iteration>.damaged` until training has
+come as far again.
 """
 
 import contextlib
+import json
 import logging
-from collections.abc import Iterator
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,108 +24,193 @@ import numpy as np
 import orbax.checkpoint as ocp
 from jax import Array
 
+from jmarl import files
 from jmarl.fields import ConfigError
 
-LAYOUT = 1  # raised when what a checkpoint holds changes; older ones are refused
+LAYOUT = 2  # raised when what a checkpoint holds changes; others are refused
+PARTS = ("learner", "rest", "best")
+META = "meta.json"
+META_OF_LAYOUT_1 = "meta/metadata"
 
 
-def manager(folder: Path, keep: int = 2) -> ocp.CheckpointManager:
-    """Keeps the newest `keep` checkpoints of `folder`; close it when done."""
-    logging.getLogger("absl").setLevel(logging.ERROR)  # orbax reports every file at INFO
-    options = ocp.CheckpointManagerOptions(max_to_keep=keep, enable_async_checkpointing=False)
-    handlers = {
-        "learner": ocp.StandardCheckpointHandler(),
-        "rest": ocp.StandardCheckpointHandler(),
-        "meta": ocp.JsonCheckpointHandler(),
-    }
-    return ocp.CheckpointManager(folder.absolute(), options=options, item_handlers=handlers)
+@dataclass(frozen=True)
+class Found:
+    """A checkpoint that is whole, and why newer ones were passed over, by iteration."""
+
+    folder: Path
+    iteration: int
+    meta: Mapping[str, Any]
+    damaged: Mapping[int, str] = field(default_factory=dict)
+
+    @property
+    def path(self) -> Path:
+        return self.folder / str(self.iteration)
+
+    @property
+    def notice(self) -> str:
+        """What to tell of damage, if there was any."""
+        reasons = "; ".join(f"{self.folder / str(at)} ({why})" for at, why in self.damaged.items())
+        return f"damaged: {reasons}; using {self.path}, the one before" if reasons else ""
 
 
-def save(folder: Path, iteration: int, state: Any, meta: dict[str, Any]) -> None:
-    """Write one checkpoint of a train.Run [S, ...]; it appears whole or not at all."""
-    names = named(state)
-    learner = {name: x for name, x in names.items() if name.startswith("learner/")}
-    rest = {name: x for name, x in names.items() if name not in learner}
-    with contextlib.closing(manager(folder)) as checkpoints:
-        checkpoints.save(
-            iteration,
-            args=ocp.args.Composite(
-                learner=ocp.args.StandardSave(learner),
-                rest=ocp.args.StandardSave(rest),
-                meta=ocp.args.JsonSave({"layout": LAYOUT, **meta}),
-            ),
-        )
+# --- saving -------------------------------------------------------------------------------------
 
 
-def newest(folder: Path) -> int | None:
-    """The iteration of the newest checkpoint, if there is one."""
-    if not folder.is_dir():
-        return None
-    with contextlib.closing(manager(folder)) as checkpoints:
-        return checkpoints.latest_step()
+def save(
+    folder: Path, iteration: int, parts: Mapping[str, Any], meta: Mapping[str, Any], keep: int = 2
+) -> None:
+    """Write one checkpoint, whole or not at all, then remove all but the newest `keep`.
 
-
-@contextlib.contextmanager
-def reading(folder: Path, iteration: int) -> Iterator[ocp.CheckpointManager]:
-    """The manager of a folder; whatever orbax says of damaged files becomes a ConfigError."""
+    Raises OSError if it cannot be written; what was there before is untouched then.
+    """
+    path, part = folder / str(iteration), folder / f"{iteration}.part"
     try:
-        with contextlib.closing(manager(folder)) as checkpoints:
-            yield checkpoints
-    except ConfigError:
-        raise
-    except Exception as error:
-        reason = str(error).partition("\n")[0][:200] or type(error).__name__
-        where = folder / str(iteration)
-        raise ConfigError(f"checkpoint must be whole, got {where} ({reason})") from error
+        files.sweep(folder)
+        for name, tree in parts.items():
+            with checkpointer() as orbax:
+                orbax.save((part / name).absolute(), args=ocp.args.StandardSave(named(tree)))
+        (part / META).write_text(json.dumps({"layout": LAYOUT, **meta}, indent=1) + "\n")
+        files.seal(part)
+        if path.exists():
+            set_aside(folder, iteration)
+        part.replace(path)
+        files.settle(folder)
+    except Exception as error:  # orbax has many words for a full disk
+        with contextlib.suppress(OSError):
+            files.remove(part)
+        raise as_os_error(error, path) from error
+    prune(folder, keep)
 
 
-def restore_meta(folder: Path, iteration: int) -> dict[str, Any]:
-    """A checkpoint's JSON; ConfigError if another layout wrote it."""
-    with reading(folder, iteration) as checkpoints:
-        args = ocp.args.Composite(meta=ocp.args.JsonRestore())
-        meta = checkpoints.restore(iteration, args=args)["meta"]
+def prune(folder: Path, keep: int) -> None:
+    """Remove all but the newest `keep`, and damaged ones that training has come past."""
+    newest = iterations(folder)
+    for at in newest[keep:]:
+        files.remove(folder / str(at))
+    for at in iterations(folder, ".damaged"):
+        if at <= newest[0]:
+            files.remove(damaged_name(folder, at))
+
+
+def set_aside(folder: Path, iteration: int) -> None:
+    """Keep a checkpoint that is not to be used under another name."""
+    aside = damaged_name(folder, iteration)
+    if aside.exists():
+        files.remove(aside)
+    (folder / str(iteration)).replace(aside)
+
+
+def damaged_name(folder: Path, iteration: int) -> Path:
+    return folder / f"{iteration}.damaged"
+
+
+# --- finding ------------------------------------------------------------------------------------
+
+
+def iterations(folder: Path, ending: str = "") -> list[int]:
+    """Of the checkpoints that a folder holds, newest first."""
+    names = [path.name.removesuffix(ending) for path in folder.glob(f"*{ending}")]
+    return sorted((int(name) for name in names if name.isdecimal()), reverse=True)
+
+
+def find(folder: Path, iteration: int | None = None, parts: Sequence[str] = PARTS) -> Found | None:
+    """The newest checkpoint whose `parts` are whole, or the one asked for; None without any.
+
+    Raises ConfigError if the one asked for, or every one, is missing or damaged, or if another
+    layout wrote it.
+    """
+    there, damaged = iterations(folder), {}
+    if iteration is not None and iteration not in there:
+        known = ", ".join(map(str, sorted(there))) or "none"
+        raise ConfigError(f"checkpoint must be one that is there ({known}), got {iteration}")
+    for at in there if iteration is None else [iteration]:
+        path = folder / str(at)
+        if (path / META_OF_LAYOUT_1).exists():
+            raise ConfigError(f"checkpoint layout must be {LAYOUT}, got 1 in {path}")
+        reason = files.fault(path, (*parts, META))
+        if not reason:
+            return Found(folder, at, read_meta(path), damaged)
+        damaged[at] = reason
+    if not there:
+        damaged = dict.fromkeys(iterations(folder, ".damaged"), "set aside")
+    if damaged:
+        reasons = "; ".join(f"{at} ({reason})" for at, reason in damaged.items())
+        raise ConfigError(f"checkpoint must be whole, got none in {folder} that is: {reasons}")
+    return None
+
+
+def read_meta(path: Path) -> dict[str, Any]:
+    meta = json.loads((path / META).read_text())
     if meta["layout"] != LAYOUT:
-        raise ConfigError(f"checkpoint layout must be {LAYOUT}, got {meta['layout']}")
+        raise ConfigError(f"checkpoint layout must be {LAYOUT}, got {meta['layout']} in {path}")
     return meta
 
 
-def restore(folder: Path, iteration: int, like: Any, only_learner: bool = False) -> Any:
-    """The state with the structure, shapes and dtypes of `like` (arrays or their shapes).
+# --- restoring ----------------------------------------------------------------------------------
 
-    With `only_learner`, `like` is the learner alone. ConfigError if the checkpoint holds other
-    arrays, as one of another program does.
+
+def restore(found: Found, like: Mapping[str, Any]) -> dict[str, Any]:
+    """Parts with the structures, shapes and dtypes of `like` (arrays or their shapes).
+
+    Raises ConfigError if the checkpoint holds other arrays, as one of another program does.
     """
-    like = {"learner": like} if only_learner else like
+    return {name: restore_part(found.path / name, tree) for name, tree in like.items()}
+
+
+def restore_part(path: Path, like: Any) -> Any:
     wanted = {name: jax.eval_shape(raw, x) for name, x in paths(like) if x.size}
-    learner = {name: x for name, x in wanted.items() if name.startswith("learner/")}
-    parts = {"learner": ocp.args.StandardRestore(learner)}
-    if not only_learner:
-        rest = {name: x for name, x in wanted.items() if name not in learner}
-        parts["rest"] = ocp.args.StandardRestore(rest)
-    with reading(folder, iteration) as checkpoints:
-        for part, args in parts.items():
-            refuse_other(checkpoints, iteration, part, args.item)
-        found = checkpoints.restore(iteration, args=ocp.args.Composite(**parts))
-    arrays = {name: x for part in parts for name, x in found[part].items()}
+    with whole(path), checkpointer() as orbax:
+        refuse_other(path.name, orbax.metadata(path.absolute()).item_metadata, wanted)
+        arrays = orbax.restore(path.absolute(), args=ocp.args.StandardRestore(wanted))
     leaves = [
         as_key(arrays[name], x) if x.size else jnp.zeros(x.shape, x.dtype)
         for name, x in paths(like)
     ]
-    state = jax.tree.unflatten(jax.tree.structure(like), leaves)
-    return state["learner"] if only_learner else state
+    return jax.tree.unflatten(jax.tree.structure(like), leaves)
 
 
-def refuse_other(checkpoints: Any, iteration: int, part: str, wanted: Any) -> None:
+@contextlib.contextmanager
+def whole(path: Path) -> Iterator[None]:
+    """Whatever orbax says of files that it cannot read becomes a ConfigError."""
+    try:
+        yield
+    except ConfigError:
+        raise
+    except Exception as error:
+        raise ConfigError(f"checkpoint must be whole, got {path} ({in_a_line(error)})") from error
+
+
+def refuse_other(part: str, there: Any, wanted: Mapping[str, Any]) -> None:
     """ConfigError naming the first array that differs between a checkpoint and the program."""
-    metadata = checkpoints.item_metadata(iteration)[part]
-    there = {name: (tuple(x.shape), np.dtype(x.dtype)) for name, x in metadata.items()}
-    here = {name: (tuple(x.shape), np.dtype(x.dtype)) for name, x in wanted.items()}
-    for name in sorted(here.keys() | there.keys()):
-        if here.get(name) != there.get(name):
+    kinds = [
+        {name: (tuple(x.shape), np.dtype(x.dtype)) for name, x in arrays.items()}
+        for arrays in (there, wanted)
+    ]
+    for name in sorted(kinds[0].keys() | kinds[1].keys()):
+        theirs, ours = (kind.get(name) for kind in kinds)
+        if theirs != ours:
             raise ConfigError(
-                f"checkpoint must be of this program: {name} is {there.get(name)} there, "
-                f"{here.get(name)} here"
+                f"checkpoint must be of this program: {part}/{name} is {theirs} there, {ours} here"
             )
+
+
+# --- parts --------------------------------------------------------------------------------------
+
+
+def checkpointer() -> ocp.Checkpointer:
+    logging.getLogger("absl").setLevel(logging.CRITICAL)  # orbax logs what it also raises
+    return ocp.Checkpointer(ocp.StandardCheckpointHandler())
+
+
+def as_os_error(error: Exception, path: Path) -> OSError:
+    """What the system said, which orbax wraps in many words."""
+    code = re.search(r"os_error_code='(\d+)'", str(error))
+    number = error.errno if isinstance(error, OSError) else code and int(code[1])
+    return OSError(number, os.strerror(number), path) if number else OSError(in_a_line(error))
+
+
+def in_a_line(error: Exception) -> str:
+    return str(error).partition("\n")[0][:200] or type(error).__name__
 
 
 def named(state: Any) -> dict[str, Array]:

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from jmarl import __version__
 from jmarl.fields import ConfigError
+from jmarl.files import Unwritten
 from jmarl.signals import Stopped
 
 SUMMARY = """\
@@ -37,7 +38,10 @@ class Parser(argparse.ArgumentParser):
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit code: 0, 2 for wrong use, 128 + n after signal n."""
+    """Run one command; returns the exit code.
+
+    0, 1 where a run's folder could not be written, 2 for wrong use, 128 + n after signal n.
+    """
     words = list(sys.argv[1:] if argv is None else argv)
     try:
         return command(words)
@@ -52,6 +56,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("jmarl: interrupted", file=sys.stderr)
         return 130
+    except Unwritten as error:
+        print(f"jmarl: {error}", file=sys.stderr)
+        return 1
     except BrokenPipeError:  # `jmarl envs | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
@@ -96,26 +103,22 @@ def train(words: list[str]) -> int:
     from jmarl.config import experiment
     from jmarl.report import report
 
-    progress, cache = order.flags.get("quiet") != "true", order.flags.get("compile-cache", "auto")
+    settings: dict[str, Any] = dict(order.settings)
+    shared: dict[str, Any] = {
+        "preset": order.flags.get("preset", ""),
+        "env_options": order.env_options,
+        "progress": order.flags.get("quiet") != "true",
+        "compile_cache": order.flags.get("compile-cache", "auto"),
+    }
     if "resume" in order.flags:
-        others = [order.algorithm, *order.settings, *order.env_options, *order.flags]
-        given = [name for name in others if name not in ("", "resume", "quiet", "compile-cache")]
-        if given:
-            raise ConfigError(f"resume takes no settings, got {given[0]}; the run's own are used")
-        result = api.resume(order.flags["resume"], progress=progress, compile_cache=cache)
+        if "out" in order.flags:
+            raise ConfigError(f"out must not be given to resume, got {order.flags['out']!r}")
+        run = order.flags["resume"]
+        result = api.resume(run, algorithm=order.algorithm, **shared, **settings)
     else:
-        settings: dict[str, Any] = dict(order.settings)
         env = settings.pop("env", experiment(order.algorithm).run.env)
-        result = api.train(
-            order.algorithm,
-            env,
-            preset=order.flags.get("preset", ""),
-            env_options=order.env_options,
-            out=order.flags.get("out", ""),
-            progress=progress,
-            compile_cache=cache,
-            **settings,
-        )
+        out = order.flags.get("out", "")
+        result = api.train(order.algorithm, env, out=out, **shared, **settings)
     report(result)
     return 0
 
@@ -128,12 +131,14 @@ def evaluate(words: list[str]) -> int:
     parser.add_argument("run", help="the run's folder")
     parser.add_argument("--episodes", default="320", help="of each team [320]")
     parser.add_argument("--seed", default="0", help="of the episodes [0]")
+    told = "newest, best (of each seed) or an iteration that is there [newest]"
+    parser.add_argument("--checkpoint", default="newest", help=told)
     args = parser.parse_args(words)
     from jmarl import api
     from jmarl.config import of_type
 
     episodes, seed = (of_type(name, getattr(args, name), int) for name in ("episodes", "seed"))
-    scores, floor = api.evaluate(args.run, episodes, seed)
+    scores, floor = api.evaluate(args.run, episodes, seed, checkpoint=args.checkpoint)
     table = Table(
         "score", "random", *(f"{i + 1}. seed" for i in range(len(scores["episode_return"])))
     )

@@ -30,6 +30,7 @@ class RunConfig:
     evaluations: int = static(20, low=1)  # evenly spaced over training, after one before it
     eval_episodes: int = static(32, low=1)  # separate episodes of each evaluation
     checkpoint_minutes: float = static(10.0, low=0)  # at least this long between checkpoints
+    keep_checkpoints: int = static(2, low=1)  # the newest so many; older ones are removed
 
 
 @dataclass(frozen=True)

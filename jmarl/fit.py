@@ -1,8 +1,8 @@
-"""The host side of training: compile, run chunk after chunk, evaluate, record, save."""
+"""The host side of training: compile, run chunk after chunk, evaluate, record, save, restore."""
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import jax
@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jmarl import checkpoint
+from jmarl.best import Best
 from jmarl.fields import ConfigError
 from jmarl.folder import Folder
 from jmarl.program import Program
@@ -30,7 +31,9 @@ class Fit:
     seconds: float = 0.0  # of training and evaluation, compiling left out
     saved_at: float = 0.0
     saved_chunk: int = -1
+    records: int = 0  # told to the sinks
     evaluations: list[dict[str, Any]] = field(default_factory=list)  # one entry per evaluation
+    best: Best | None = None
 
     def run(self, stop: Stop) -> None:
         """Train to the end of the schedule, from the start or from where `resume` left off.
@@ -43,7 +46,7 @@ class Fit:
             self.env_steps = counts(score.env_steps)
             _ = program.evaluate  # compiled before the clock starts
             if stop.number:
-                raise Stopped(stop.number, None)
+                raise Stopped(stop.number)
             self.saved_at = time.monotonic()
             self.evaluate()
         _ = program.chunk, program.evaluate  # likewise
@@ -51,10 +54,10 @@ class Fit:
             self.train()
             if self.chunks_done % schedule.chunks_per_evaluation == 0:
                 self.evaluate()
-                self.save(at_least=self.program.experiment.run.checkpoint_minutes * 60)
+            self.save(at_least=program.experiment.run.checkpoint_minutes * 60)
             if stop.number:
                 self.save()
-                raise Stopped(stop.number, self.folder and self.folder.path)
+                raise Stopped(stop.number, self.folder.go_on if self.folder else "")
         self.save()
 
     def train(self) -> None:
@@ -85,6 +88,8 @@ class Fit:
         self.emit({f"eval/{name}": x for name, x in metrics.items()})
         scores = {name: [float(x) for x in values] for name, values in metrics.items()}
         self.evaluations.append({"env_steps": list(self.env_steps), **scores})
+        new = Best(self.state.learner, scores["episode_return"], list(self.env_steps))
+        self.best = new.chosen(self.best)
 
     @property
     def iteration(self) -> int:
@@ -123,6 +128,7 @@ class Fit:
         ]
         for sink in self.sinks:
             sink.write(records)
+        self.records += 1
 
     def save(self, at_least: float = 0.0) -> None:
         """A checkpoint, if that many seconds have passed since the last."""
@@ -130,33 +136,44 @@ class Fit:
             return
         if time.monotonic() - self.saved_at < at_least:
             return
+        assert self.best is not None  # nothing is saved before the first evaluation
         meta = {
             "config": self.program.experiment.as_json(),
             "versions": versions(),
-            "chunks_done": self.chunks_done,
-            "env_steps": self.env_steps,
-            "seconds": self.seconds,
-            "evaluations": self.evaluations,
+            "schedule": asdict(self.program.schedule),
+            "best": {"episode_return": self.best.score, "env_steps": self.best.env_steps},
+            **{name: getattr(self, name) for name in COUNTS},
         }
-        checkpoint.save(self.folder.checkpoints, self.iteration, self.state, meta)
+        parts = {**parts_of(self.state), "best": self.best.learner}
+        keep = self.program.experiment.run.keep_checkpoints
+        with self.folder.writing():
+            self.folder.settle_metrics()
+            checkpoint.save(self.folder.checkpoints, self.iteration, parts, meta, keep)
         self.saved_at, self.saved_chunk = time.monotonic(), self.chunks_done
 
-    def resume(self) -> None:
-        """Continue from the folder's newest checkpoint; from the start, if none was written yet."""
-        assert self.folder is not None
-        at = checkpoint.newest(self.folder.checkpoints)
-        if at is None:
-            return
-        meta = checkpoint.restore_meta(self.folder.checkpoints, at)
-        self.state = checkpoint.restore(self.folder.checkpoints, at, self.program.state)
-        self.chunks_done, self.env_steps = meta["chunks_done"], meta["env_steps"]
-        self.seconds, self.evaluations = meta["seconds"], meta["evaluations"]
-        if self.iteration != at:
+    def restore(self, found: checkpoint.Found) -> None:
+        """Stand where a checkpoint of this program stood."""
+        state = self.program.state
+        parts = checkpoint.restore(found, {**parts_of(state), "best": state.learner})
+        self.state = parts["rest"].replace(learner=parts["learner"])
+        for name in COUNTS:
+            setattr(self, name, found.meta[name])
+        best = found.meta["best"]
+        self.best = Best(parts["best"], best["episode_return"], best["env_steps"])
+        if self.iteration != found.iteration:
             raise ConfigError(
                 f"checkpoint must be of this schedule, which counts {self.iteration} rollouts "
-                f"after {self.chunks_done} chunks, got one after {at}"
+                f"after {self.chunks_done} chunks, got one after {found.iteration}"
             )
         self.saved_at, self.saved_chunk = time.monotonic(), self.chunks_done
+
+
+COUNTS = ("chunks_done", "env_steps", "seconds", "records", "evaluations")
+
+
+def parts_of(state: Any) -> dict[str, Any]:
+    """A run's state as a checkpoint holds it: the learner loads alone."""
+    return {"learner": state.learner, "rest": state.replace(learner=None)}
 
 
 def counts(x: Any) -> list[int]:

@@ -5,16 +5,21 @@ versions.json   packages, commit, device, command
 metrics/        seed-0.jsonl, ...: one JSON object a line, written as training goes
 checkpoints/    the run's state at some iterations
 summary.json    the end of a finished run; curve.png its learning curve
+.lock           who trains here now
 """
 
+import contextlib
 import json
 import os
+import shlex
 import shutil
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from jmarl import files
 from jmarl.config import Experiment
 from jmarl.fields import ConfigError
 
@@ -32,9 +37,7 @@ class Folder:
 
     def write(self, name: str, data: Any) -> None:
         """JSON, in place all at once."""
-        part = self.path / f".{name}.part"
-        part.write_text(json.dumps(data, indent=2) + "\n")
-        part.replace(self.path / name)
+        files.write_whole(self.path / name, (json.dumps(data, indent=2) + "\n").encode())
 
     def read(self, name: str) -> Any:
         return json.loads((self.path / name).read_text())
@@ -51,12 +54,41 @@ class Folder:
                 f"run must have a sound config.json, got {where} ({error!r})"
             ) from error
 
-    def discard_if_empty(self) -> None:
-        """Take back a folder that nothing was recorded in."""
-        if any(path.stat().st_size for path in self.path.glob("metrics/*.jsonl")):
-            return
-        if next(self.checkpoints.glob("*"), None) is None:
-            shutil.rmtree(self.path)
+    @property
+    def go_on(self) -> str:
+        """How to, in words."""
+        return f"to go on: jmarl train --resume {shlex.quote(str(self.path))}"
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[None]:
+        """Whatever the system refuses becomes Unwritten."""
+        try:
+            yield
+        except OSError as error:
+            raise files.Unwritten(
+                f"run could not be written ({error}); all up to its last checkpoint stands; "
+                f"once that is mended, {self.go_on}"
+            ) from error
+
+    def sweep(self) -> None:
+        """Remove what a killed process left half-written."""
+        for folder in (self.path, self.path / "metrics", self.checkpoints):
+            files.sweep(folder)
+
+    def settle_metrics(self) -> None:
+        """Records are on the disk before the checkpoint that stands behind them."""
+        for path in self.path.glob("metrics/*.jsonl"):
+            files.settle(path)
+
+    @contextlib.contextmanager
+    def kept_if_used(self) -> Iterator[None]:
+        """Afterwards the folder is gone if nothing was recorded in it."""
+        try:
+            yield
+        finally:
+            recorded = any(path.stat().st_size for path in self.path.glob("metrics/*.jsonl"))
+            if not recorded and next(self.checkpoints.glob("*"), None) is None:
+                shutil.rmtree(self.path)
 
 
 def place(name: str, path: str | Path) -> Path:

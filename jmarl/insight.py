@@ -89,9 +89,9 @@ def attention(
     keep_compiled(compile_cache)
     folder = folders.open_folder(run)
     refuse_without("attention", folder)
-    program, learners, meta = trained(folder, env)
+    program, learners, scores = trained(folder, env)
     wanted = None if team_seed is None else of_type("team_seed", team_seed, int)
-    chosen, learner = team_of(program, learners, meta, wanted)
+    chosen, learner = team_of(program, learners, scores, wanted)
     algorithm: Any = program.loop(program.experiment.config).algorithm
     played = record(program.env, algorithm.exploit(learner), jax.random.key(seed), 1)
     look = jax.jit(algorithm.attention, compiler_options=HASTE)

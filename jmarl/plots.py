@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullFormatter
 
+from jmarl.files import write_whole
 from jmarl.recording import Attended
 from jmarl.statistics import interval
 
@@ -44,7 +45,7 @@ def learning_curves(
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     axes.grid(alpha=0.25)
     axes.legend(loc="best", frameon=False)
-    figure.savefig(path, dpi=150)
+    write_whole(path, png(figure))
 
 
 def draw(axes: Axes, curve: Curve, color: str) -> None:
@@ -113,7 +114,7 @@ def throughput(path: Path, rungs: Rungs, title: str, compiling: str) -> None:
     for axes in panels[:2]:
         axes.legend(loc="best", frameon=False)
     figure.suptitle(title)
-    figure.savefig(path, dpi=150)
+    write_whole(path, png(figure))
 
 
 def png(figure: Figure) -> bytes:

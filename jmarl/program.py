@@ -60,10 +60,21 @@ def schedule(rollouts: int, evaluations: int, longest: int = 200) -> Schedule:
     return (close or sorted(options, key=lambda option: option.rollouts))[0]
 
 
-class Program:
-    """The compiled functions of one experiment; all arrays have a leading seed axis [S]."""
+def lasting(begun: Schedule, rollouts: int) -> Schedule:
+    """Evaluations as far apart as they were, until at least `rollouts` are done."""
+    between = begun.rollouts_per_chunk * begun.chunks_per_evaluation
+    return replace(begun, evaluations=math.ceil(rollouts / between))
 
-    def __init__(self, env: Environment[Any], experiment: Experiment) -> None:
+
+class Program:
+    """The compiled functions of one experiment; all arrays have a leading seed axis [S].
+
+    One that has `begun` keeps the chunks it began with, however much longer it is to last.
+    """
+
+    def __init__(
+        self, env: Environment[Any], experiment: Experiment, begun: Schedule | None = None
+    ) -> None:
         self.env, self.experiment = env, experiment
         run, limit = experiment.run, env.spec.episode_limit
         length = rollout_length(env, experiment)
@@ -74,7 +85,9 @@ class Program:
         # an episode takes one position more than steps
         rollouts = math.ceil(run.total_steps * (limit + 1) / limit / positions)
         longest = max(1, min(200, UPDATES_PER_CHUNK // plan.updates_per_rollout))
-        self.schedule = schedule(rollouts - plan.warmup_rollouts, run.evaluations, longest)
+        learning = rollouts - plan.warmup_rollouts
+        begun = begun or schedule(learning, run.evaluations, longest)
+        self.schedule = lasting(begun, learning)
         self.shape = LoopConfig(
             num_envs=run.num_envs,
             rollout_length=length,

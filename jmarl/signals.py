@@ -1,19 +1,16 @@
 """Stopping when asked to: between two chunks, with a checkpoint."""
 
-import shlex
 import signal
 import threading
-from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any
 
 
 class Stopped(KeyboardInterrupt):
-    """Training was asked to stop and did, leaving a checkpoint in `folder` if it has one."""
+    """Training was asked to stop and did; `how` says how to go on, if that is possible."""
 
-    def __init__(self, number: int, folder: Path | None) -> None:
-        kept = f"; to go on: jmarl train --resume {shlex.quote(str(folder))}" if folder else ""
-        super().__init__(f"stopped by {signal.Signals(number).name}{kept}")
+    def __init__(self, number: int, how: str = "") -> None:
+        super().__init__(f"stopped by {signal.Signals(number).name}" + f"; {how}" * bool(how))
         self.number = number
 
 

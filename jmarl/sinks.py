@@ -5,6 +5,7 @@ import math
 import sys
 import time
 from collections.abc import Sequence
+from io import FileIO
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -12,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from jmarl.fields import ConfigError
+from jmarl.files import write_whole
 from jmarl.folder import Folder
 
 Records = Sequence[dict[str, Any]]  # one per seed
@@ -23,25 +25,34 @@ class Sink(Protocol):
 
 
 class JsonLines:
-    """metrics/seed-<seed>.jsonl, flushed line by line so that `tail -f` shows progress.
+    """metrics/seed-<seed>.jsonl, unbuffered, so that `tail -f` shows progress.
 
     A resumed run goes back to its checkpoint: records of later updates are dropped first.
     """
 
     def __init__(self, folder: Folder, seeds: Sequence[int], updates: int = -1) -> None:
+        self.folder = folder
         paths = [folder.metrics(seed) for seed in seeds]
-        for path in paths:
-            keep_until(path, updates)
-        self.files = [path.open("a") for path in paths]
+        with folder.writing():
+            for path in paths:
+                keep_until(path, updates)
+            self.files = [path.open("ab", buffering=0) for path in paths]
 
     def write(self, records: Records) -> None:
-        for file, record in zip(self.files, records, strict=True):
-            file.write(json.dumps({name: sound(x) for name, x in record.items()}) + "\n")
-            file.flush()
+        with self.folder.writing():
+            for file, record in zip(self.files, records, strict=True):
+                line = json.dumps({name: sound(x) for name, x in record.items()}) + "\n"
+                write_all(file, line.encode())
 
     def close(self) -> None:
         for file in self.files:
             file.close()
+
+
+def write_all(file: FileIO, data: bytes) -> None:
+    """A disk that is almost full takes a part of it."""
+    while data:
+        data = data[file.write(data) :]
 
 
 def sound(x: Any) -> Any:
@@ -54,14 +65,13 @@ def keep_until(path: Path, updates: int) -> None:
     path.parent.mkdir(exist_ok=True)
     if not path.exists():
         return
-    whole = [line for line in path.read_text().splitlines(keepends=True) if line.endswith("\n")]
+    lines = path.read_bytes().splitlines(keepends=True)
     try:
-        kept = [line for line in whole if json.loads(line)["updates"] <= updates]
+        kept = [x for x in lines if x.endswith(b"\n") and json.loads(x)["updates"] <= updates]
     except (ValueError, LookupError, TypeError) as error:
         raise ConfigError(f"run must have sound metrics, got {path} ({error!r})") from error
-    part = path.with_suffix(".part")
-    part.write_text("".join(kept))
-    part.replace(path)
+    if kept != lines:
+        write_whole(path, b"".join(kept))
 
 
 class Watch:

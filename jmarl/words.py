@@ -21,7 +21,7 @@ class Order:
 FLAGS = {
     "preset": "a set of settings by name, see `jmarl algos`; other flags override it",
     "out": "the run's folder, new or empty [runs/ALGORITHM-ENV-TIME]",
-    "resume": "go on with the run in this folder; takes no settings",
+    "resume": "go on with the run in this folder; --total-steps and what is saved may change",
     "compile-cache": "where compiled programs are kept between runs, or off [auto]",
     "env.NAME": "an option of the environment, as in --env.episode_limit 50; see `jmarl envs ENV`",
     "quiet": "no progress",

@@ -333,7 +333,7 @@ def test_a_signal_keeps_what_is_finished(
     def events(command: Any) -> Iterator[dict[str, Any]]:
         yield from next(told, [])
         if "toy/cue" in command[-1]:
-            raise Stopped(15, None)
+            raise Stopped(15)
 
     monkeypatch.setattr(environments, "events", events)
     assert environments.main(["mpe/simple", "toy/cue", "--out", str(tmp_path)]) == 128 + 15

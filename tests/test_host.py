@@ -12,6 +12,7 @@ from typing import Any
 import jax
 import numpy as np
 import pytest
+from small_runs import TINY, lines, untimed
 
 import jmarl
 import jmarl_envs
@@ -24,34 +25,6 @@ from jmarl.program import Program, schedule
 from jmarl.signals import Stop, Stopped
 from jmarl.sinks import JsonLines, keep_until
 from jmarl.types import EnvSpec
-
-TINY: dict[str, Any] = {
-    "num_envs": 4,
-    "rollout_length": 5,
-    "seeds": 2,
-    "evaluations": 3,
-    "eval_episodes": 4,
-    "total_steps": 1200,
-    "buffer_size": 400,
-    "batch_size": 16,
-    "hidden_dim": (8, 8),
-    "warmup_steps": 40,
-    "compile_cache": "auto",
-    "progress": False,
-}
-
-
-def lines(run: Path, seed: int) -> list[dict[str, Any]]:
-    return [
-        json.loads(x) for x in (run / "metrics" / f"seed-{seed}.jsonl").read_text().splitlines()
-    ]
-
-
-def untimed(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [
-        {k: v for k, v in record.items() if k not in ("seconds", "steps_per_second")}
-        for record in records
-    ]
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +53,8 @@ def test_a_run_folder_holds_all_that_the_readme_says(trained: jmarl.Result) -> N
     run = trained.path
     assert run is not None
     assert {path.name for path in run.iterdir()} == {
-        *("config.json", "versions.json", "summary.json", "curve.png", "metrics", "checkpoints")
+        *("config.json", "versions.json", "summary.json", "curve.png", "metrics", "checkpoints"),
+        ".lock",
     }
     config = json.loads((run / "config.json").read_text())
     assert config["run"]["total_steps"] == 1200 and config["config"]["hidden_dim"] == [8, 8]
@@ -157,9 +131,8 @@ def test_a_stopped_and_resumed_run_equals_the_unbroken_one(
     for seed in (0, 1):
         assert untimed(lines(resumed.path, seed)) == untimed(lines(trained.path, seed))
     np.testing.assert_array_equal(resumed.returns, trained.returns)
-    assert checkpoint.newest(folder.checkpoints) == checkpoint.newest(
-        open_folder(trained.path).checkpoints
-    )
+    theirs = open_folder(trained.path).checkpoints
+    assert checkpoint.iterations(folder.checkpoints)[0] == checkpoint.iterations(theirs)[0]
 
 
 def test_a_loaded_team_plays_as_the_trained_one_did(trained: jmarl.Result) -> None:
@@ -225,14 +198,12 @@ def test_a_checkpoint_of_another_program_is_refused(trained: jmarl.Result) -> No
     assert trained.path is not None
     plan = experiment("maddpg", settings={"hidden_dim": (9, 8), "seeds": 2})
     program = Program(jmarl.make_env("toy/parts", actions="simplex"), plan)
-    folder = open_folder(trained.path).checkpoints
-    at = checkpoint.newest(folder)
-    assert at is not None
-    meta = checkpoint.restore_meta(folder, at)
-    assert meta["config"] == json.loads((trained.path / "config.json").read_text())
-    assert meta["versions"]["packages"]["jax"] == jax.__version__
+    found = checkpoint.find(open_folder(trained.path).checkpoints)
+    assert found is not None
+    assert found.meta["config"] == json.loads((trained.path / "config.json").read_text())
+    assert found.meta["versions"]["packages"]["jax"] == jax.__version__
     with pytest.raises(jmarl.ConfigError, match=r"of this program: learner/.* there, .* here"):
-        checkpoint.restore(folder, at, program.state.learner, only_learner=True)
+        checkpoint.restore(found, {"learner": program.state.learner})
 
 
 def test_records_after_a_checkpoint_are_dropped(tmp_path: Path) -> None:
@@ -311,7 +282,7 @@ def shift_schedule(run: Path) -> None:
         (break_config, "run must have a sound config.json"),
         (break_metrics, "run must have sound metrics"),
         (break_checkpoint, "checkpoint must be whole"),
-        (shift_schedule, "checkpoint must be of this schedule"),
+        (shift_schedule, "config.json that it began with .*: evaluations was 3, got 1"),
     ],
 )
 def test_a_damaged_run_is_refused_in_a_line(

@@ -85,7 +85,7 @@ def run(fading: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     program = Program(Fading(), plan)
     state, _ = jit(program._start)(program.keys[0], plan.config)
     meta = {"evaluations": [{"episode_return": [1.0, 2.0]}]}
-    checkpoint.save(folder.checkpoints, 0, state, meta)
+    checkpoint.save(folder.checkpoints, 0, {"learner": state.learner}, meta)
     return folder.path
 
 

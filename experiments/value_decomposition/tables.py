@@ -45,12 +45,12 @@ def main(runs: Path, results: Path) -> None:
 
 def describe(path: Path) -> tuple[list[str], dict[str, Any]]:
     """A row for each state of a run's game, and the numbers of every seed."""
-    program, learners, meta = trained(open_folder(path))
+    program, learners, scores = trained(open_folder(path))
     env, plan = program.env, program.experiment
     algorithm: Any = plan.recipe.make(env.spec, plan.config)
     over_views = jax.vmap(lambda view, params: joint_values(algorithm, params, view), (0, None))
     learned = np.asarray(jax.vmap(over_views, (None, 0))(views(env), learners.params))
-    returns = np.round(meta["evaluations"][-1]["episode_return"], 1)
+    returns = np.round(scores, 1)
     counted = zip(*np.unique_counts(returns), strict=True)
     counts = ", ".join(f"{n} x {value:g}" for value, n in counted)
     game, label = path.name.rsplit("-", 1)

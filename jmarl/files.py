@@ -1,0 +1,92 @@
+"""Files that are whole or not there: written beside their place, then moved into it.
+
+What lies beside is named `*.part`; a process that was killed leaves it, and `sweep` clears it away.
+"""
+
+import hashlib
+import os
+import shutil
+from collections.abc import Collection, Iterable
+from pathlib import Path
+
+SUMS = "SHA256SUMS"  # of every other file in a folder, as `sha256sum -c` reads them
+
+
+class Unwritten(OSError):
+    """A run's folder could not be written, in a line that says how to go on."""
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """In place all at once, and on the disk when this returns."""
+    part = path.with_name(f".{path.name}.part")
+    part.write_bytes(data)
+    settle(part)
+    part.replace(path)
+
+
+def settle(path: Path) -> None:
+    """Wait until the disk holds all of a file, or the names in a folder."""
+    number = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
+
+
+def sweep(folder: Path) -> None:
+    """Remove what a killed process was writing here. Nobody else may be writing."""
+    for path in (*folder.glob("*.part"), *folder.glob(".*.part")):
+        remove(path)
+
+
+def remove(path: Path) -> None:
+    """A file or a folder; a folder never stands half empty under its own name."""
+    if not path.is_dir():
+        path.unlink(missing_ok=True)
+        return
+    doomed = path if path.suffix == ".part" else path.with_name(f"{path.name}.part")
+    path.replace(doomed)
+    shutil.rmtree(doomed)
+
+
+def seal(folder: Path) -> None:
+    """Put everything in `folder` on the disk, and its check sums beside it."""
+    names = sorted(inside(folder))
+    for path in (folder, *folder.rglob("*")):
+        settle(path)
+    lines = [f"{digest(folder / name)}  {name}\n" for name in names]
+    write_whole(folder / SUMS, "".join(lines).encode())
+
+
+def fault(folder: Path, tops: Collection[str]) -> str:
+    """What is wrong with the files at or under `tops` in a sealed folder; "" if nothing is."""
+    try:
+        lines = (folder / SUMS).read_text(errors="replace").splitlines()
+        sums = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
+        known, there = (under(names, tops) for names in (sums, inside(folder)))
+        absent = [top for top in tops if not under(known, [top])]
+        if missing := absent + sorted(known - there):
+            return f"{missing[0]} is missing"
+        if strange := sorted(there - known):
+            return f"{SUMS} does not list {strange[0]}"
+        changed = [name for name in sorted(known) if digest(folder / name) != sums[name]]
+        return f"{changed[0]} is not what was written" if changed else ""
+    except FileNotFoundError:
+        return f"{SUMS} is missing"
+    except OSError as error:
+        return str(error)
+
+
+def under(names: Iterable[str], tops: Collection[str]) -> set[str]:
+    return {name for name in names if name.split("/")[0] in tops}
+
+
+def inside(folder: Path) -> set[str]:
+    """Names of all files below but the check sums, with / between."""
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix() for path in files} - {SUMS}
+
+
+def digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,97 @@
+"""Going on with a run: what may change, where it stood, what to tell."""
+
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from jmarl import checkpoint
+from jmarl.config import Experiment, experiment, hints
+from jmarl.fields import ConfigError
+from jmarl.fit import Fit
+from jmarl.folder import Folder
+from jmarl.program import Program, Schedule
+from jmarl.types import Environment
+
+FREE = ("total_steps", "checkpoint_minutes", "keep_checkpoints")  # they leave the program alone
+
+
+def altered(plan: Experiment, settings: Mapping[str, Any], named: Mapping[str, Any]) -> Experiment:
+    """The run's experiment with other settings, of which only the FREE ones may differ.
+
+    `named` are the algorithm, preset and environment's options, as far as they were given.
+    Raises ConfigError telling all that differ.
+    """
+    given = experiment(plan.algorithm, settings=settings)
+    run, config = (taken(getattr(plan, x), getattr(given, x), settings) for x in ("run", "config"))
+    new = replace(plan, run=run, config=config)
+    refuse_changes("resume must leave the program as it is", flat(plan), flat(new) | dict(named))
+    return new
+
+
+def taken(old: Any, new: Any, names: Mapping[str, Any]) -> Any:
+    """`old` with those fields of `names` that it has as they are in `new`."""
+    mine = names.keys() & hints(type(old)).keys()
+    return replace(old, **{name: getattr(new, name) for name in mine})
+
+
+def flat(plan: Experiment) -> dict[str, Any]:
+    data = plan.as_json()
+    options = {f"env.{name}": value for name, value in data.pop("env_options").items()}
+    return {**data.pop("run"), **data.pop("config"), **data, **options}
+
+
+def refuse_changes(rule: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
+    """ConfigError naming every setting but the FREE ones that differs."""
+    changes = [
+        f"{name} was {old.get(name)!r}, got {new.get(name)!r}"
+        for name in sorted(old.keys() | new.keys())
+        if name not in FREE and old.get(name) != new.get(name)
+    ]
+    if changes:
+        raise ConfigError(f"{rule} ({', '.join(FREE)} may change): {'; '.join(changes)}")
+
+
+def resumed(
+    folder: Folder, plan: Experiment, make_env: Callable[[Experiment], Environment[Any]]
+) -> Fit:
+    """A run as its newest whole checkpoint left it, or at its start if it wrote none.
+
+    `plan` becomes its config.json. Raises ConfigError, before anything is changed.
+    """
+    found = checkpoint.find(folder.checkpoints)
+    if found is None:
+        fit = Fit(Program(make_env(plan), plan), folder)
+    else:
+        then = Experiment.from_json(found.meta["config"])
+        refuse_changes("run must have the config.json that it began with", flat(then), flat(plan))
+        program = Program(make_env(plan), plan, Schedule(**found.meta["schedule"]))
+        refuse_shorter(program, found.meta)
+        fit = Fit(program, folder)
+        fit.restore(found)
+        with folder.writing():
+            pass_over(found)
+    if plan != folder.experiment():
+        folder.write("config.json", plan.as_json())
+    return fit
+
+
+def refuse_shorter(program: Program, meta: Mapping[str, Any]) -> None:
+    if program.schedule.chunks < meta["chunks_done"]:
+        raise ConfigError(
+            f"total_steps must be at least the {min(meta['env_steps']):,} that are done, "
+            f"got {program.experiment.run.total_steps:,}"
+        )
+
+
+def pass_over(found: checkpoint.Found) -> None:
+    """Set damaged checkpoints aside, and say so."""
+    for at in found.damaged:
+        checkpoint.set_aside(found.folder, at)
+    tell(found)
+
+
+def tell(found: checkpoint.Found) -> None:
+    """Warn of damage on stderr."""
+    if found.notice:
+        print(f"jmarl: {found.notice}", file=sys.stderr)
