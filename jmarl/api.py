@@ -163,7 +163,8 @@ def finish(fit: Fit, heading: str, sinks: Sequence[Sink]) -> Result:
         stop = stack.enter_context(Stop())
         all_sinks = list(sinks)
         if folder is not None:
-            lines = JsonLines(folder, program.seeds, fit.updates if fit.chunks_done else -1)
+            updates = fit.updates if fit.chunks_done else -1
+            lines = JsonLines(folder, program.seeds, updates, fit.records)
             all_sinks.append(stack.enter_context(closing(lines)))
         if heading:
             done = min(fit.env_steps, default=0)

@@ -13,7 +13,7 @@ from rich.table import Table
 from jmarl import __version__
 from jmarl.fields import ConfigError
 from jmarl.files import Unwritten
-from jmarl.signals import Stopped
+from jmarl.signals import Stopped, second_ends
 
 SUMMARY = """\
 Multi-agent reinforcement learning in JAX.
@@ -113,12 +113,14 @@ def train(words: list[str]) -> int:
     if "resume" in order.flags:
         if "out" in order.flags:
             raise ConfigError(f"out must not be given to resume, got {order.flags['out']!r}")
-        run = order.flags["resume"]
-        result = api.resume(run, algorithm=order.algorithm, **shared, **settings)
+        shared |= {"run": order.flags["resume"], "algorithm": order.algorithm}
+        go = api.resume
     else:
-        env = settings.pop("env", experiment(order.algorithm).run.env)
-        out = order.flags.get("out", "")
-        result = api.train(order.algorithm, env, out=out, **shared, **settings)
+        settings = {"env": experiment(order.algorithm).run.env, **settings}
+        shared |= {"out": order.flags.get("out", ""), "algorithm": order.algorithm}
+        go = api.train
+    with second_ends():
+        result = go(**shared, **settings)
     report(result)
     return 0
 

@@ -22,10 +22,12 @@ def altered(plan: Experiment, settings: Mapping[str, Any], named: Mapping[str, A
     `named` are the algorithm, preset and environment's options, as far as they were given.
     Raises ConfigError telling all that differ.
     """
+    rule = "resume must leave the program as it is"
+    refuse_changes(rule, flat(plan), flat(plan) | dict(named))
     given = experiment(plan.algorithm, settings=settings)
     run, config = (taken(getattr(plan, x), getattr(given, x), settings) for x in ("run", "config"))
     new = replace(plan, run=run, config=config)
-    refuse_changes("resume must leave the program as it is", flat(plan), flat(new) | dict(named))
+    refuse_changes(rule, flat(plan), flat(new))
     return new
 
 

@@ -1,7 +1,10 @@
-"""Stopping when asked to: between two chunks, with a checkpoint."""
+"""Stopping when asked to: between two chunks, with a checkpoint; asked twice, at once."""
 
+import contextlib
+import os
 import signal
 import threading
+from collections.abc import Iterator
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -44,3 +47,34 @@ class Stop:
     ) -> None:
         for number, handler in self.before.items():
             signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def second_ends() -> Iterator[None]:
+    """Within, a second Ctrl-C or SIGTERM ends the process at once, for programs and not libraries.
+
+    Python calls handlers between its own instructions alone, and a compiled program may take
+    minutes. So a thread reads the signals' numbers, which arrive through a pipe meanwhile.
+    """
+    ours, theirs = os.pipe()
+    os.set_blocking(theirs, False)
+    before = signal.set_wakeup_fd(theirs, warn_on_full_buffer=False)
+    thread = threading.Thread(target=end_at_second, args=(ours,), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        signal.set_wakeup_fd(before)
+        os.close(theirs)
+        thread.join()
+        os.close(ours)
+
+
+def end_at_second(pipe: int) -> None:
+    asked = 0
+    while number := os.read(pipe, 1):
+        asked += number[0] in Stop.SIGNALS
+        if asked == 2:
+            shown = b"\x1b[?25h" * os.isatty(2)  # the cursor, which a progress bar hides
+            os.write(2, shown + b"\njmarl: ended at once; the last checkpoint stands\n")
+            os._exit(128 + number[0])

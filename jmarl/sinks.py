@@ -27,15 +27,21 @@ class Sink(Protocol):
 class JsonLines:
     """metrics/seed-<seed>.jsonl, unbuffered, so that `tail -f` shows progress.
 
-    A resumed run goes back to its checkpoint: records of later updates are dropped first.
+    A resumed run goes back to its checkpoint: records of later updates are dropped first, and
+    `records` should be left.
     """
 
-    def __init__(self, folder: Folder, seeds: Sequence[int], updates: int = -1) -> None:
+    def __init__(
+        self, folder: Folder, seeds: Sequence[int], updates: int = -1, records: int = 0
+    ) -> None:
         self.folder = folder
         paths = [folder.metrics(seed) for seed in seeds]
         with folder.writing():
             for path in paths:
-                keep_until(path, updates)
+                lost = records - keep_until(path, updates)
+                if lost > 0:
+                    told = f"{path} has lost {lost} of its {records} lines; going on"
+                    print(f"jmarl: {told}", file=sys.stderr)
             self.files = [path.open("ab", buffering=0) for path in paths]
 
     def write(self, records: Records) -> None:
@@ -60,18 +66,25 @@ def sound(x: Any) -> Any:
     return x if not isinstance(x, float) or math.isfinite(x) else None
 
 
-def keep_until(path: Path, updates: int) -> None:
-    """Drop records of more updates than that, and a last line that was not finished."""
+def keep_until(path: Path, updates: int) -> int:
+    """Drop records of more updates than that, and a last line that was not finished.
+
+    Returns how many are left.
+    """
     path.parent.mkdir(exist_ok=True)
-    if not path.exists():
-        return
-    lines = path.read_bytes().splitlines(keepends=True)
-    try:
-        kept = [x for x in lines if x.endswith(b"\n") and json.loads(x)["updates"] <= updates]
-    except (ValueError, LookupError, TypeError) as error:
-        raise ConfigError(f"run must have sound metrics, got {path} ({error!r})") from error
+    lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
+    whole = [line for line in lines if line.endswith(b"\n")]
+    kept = [line for nth, line in enumerate(whole, 1) if updates_of(line, path, nth) <= updates]
     if kept != lines:
         write_whole(path, b"".join(kept))
+    return len(kept)
+
+
+def updates_of(line: bytes, path: Path, nth: int) -> int:
+    try:
+        return json.loads(line)["updates"]
+    except (ValueError, LookupError, TypeError) as error:
+        raise ConfigError(f"run must have sound metrics, got {path}:{nth} ({error!r})") from error
 
 
 class Watch:

@@ -1,9 +1,13 @@
 """A run that cannot be lost: damage, full disks, two processes, changed settings."""
 
+import errno
+import fcntl
 import json
 import math
+import os
 import pickle
 import shutil
+import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,10 +21,13 @@ from small_runs import TINY, lines, untimed
 import jmarl
 from jmarl import checkpoint, files
 from jmarl.best import Best
+from jmarl.cli import main
 from jmarl.folder import Folder
+from jmarl.lock import locked
 from jmarl.program import Program
 
 OFTEN = {**TINY, "checkpoint_minutes": 0, "keep_checkpoints": 99}
+LONGER = 1600  # steps, in chunks of the same length
 
 
 @pytest.fixture(scope="module")
@@ -252,3 +259,128 @@ def test_a_team_of_the_best_newest_or_any_checkpoint_loads(trained: jmarl.Result
         jmarl.load_policy(trained.path, checkpoint=4)
     with pytest.raises(jmarl.ConfigError, match="newest, best or an iteration, got 'bst'"):
         jmarl.load_policy(trained.path, checkpoint="bst")
+
+
+# --- going on -----------------------------------------------------------------------------------
+
+
+def go_back(run: Path, chunks: int) -> None:
+    """As if the run had been killed so many checkpoints before its end."""
+    folder = Folder(run).checkpoints
+    for at in checkpoint.iterations(folder)[:chunks]:
+        shutil.rmtree(folder / str(at))
+
+
+def test_a_longer_run_is_the_run_that_was_asked_for_so_long(
+    trained: jmarl.Result, run: Path, tmp_path: Path
+) -> None:
+    """After its end, and from the middle of it; evaluations stay as far apart as they were."""
+    assert trained.path is not None
+    again = shutil.copytree(run, tmp_path / "again")
+    go_back(again, 3)
+    longer = {**OFTEN, "evaluations": 4, "total_steps": LONGER, "checkpoint_minutes": 10}
+    whole = jmarl.train("maddpg", "toy/parts", out=tmp_path / "whole", **longer)
+    assert whole.path is not None and len(whole.returns) == 5
+    for path in (run, again):
+        result = jmarl.resume(path, progress=False, total_steps=LONGER, checkpoint_minutes=10)
+        assert result.experiment.run.total_steps == LONGER
+        for seed in (0, 1):
+            assert untimed(lines(path, seed)) == untimed(lines(whole.path, seed))
+        assert Folder(path).experiment() == result.experiment
+        summary = json.loads((path / "summary.json").read_text())
+        assert summary["env_steps"] == whole.env_steps[-1]
+    assert jmarl.resume(run, progress=False).returns.shape == whole.returns.shape
+
+
+REFUSED = {
+    "--num-envs 8": ("num_envs was 4, got 8",),
+    "--num-envs 4 --gamma 0.9 --seeds 3": ("gamma was 0.95, got 0.9; seeds was 2, got 3",),
+    "--hidden-dim 9": ("hidden_dim was (8, 8), got (9,)",),
+    "--evaluations 4": ("evaluations was 3, got 4", "total_steps, checkpoint_minutes"),
+    "--env toy/cue": ("env was 'toy/parts', got 'toy/cue'",),
+    "--env.horizon 3": ("env.horizon was None, got 3",),
+    "--preset iqbal": ("preset was '', got 'iqbal'",),
+    "--checkpoint-minutes -1": ("checkpoint_minutes must be at least 0, got -1",),
+    "--keep-checkpoints 0": ("keep_checkpoints must be at least 1, got 0",),
+    "--total-steps 600": ("total_steps must be at least the 1,", "that are done, got 600"),
+    "ddpg --local-critic": ("algorithm was 'maddpg', got 'ddpg'",),
+    "qmix --mixing-dim 4": ("algorithm was 'maddpg', got 'qmix'",),
+    "--mixing-dim 4": ("no setting of maddpg is named 'mixing_dim'",),
+}
+
+
+@pytest.mark.parametrize("words", REFUSED)
+def test_what_would_change_the_program_is_refused_by_name(
+    words: str, run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = contents(run)
+    assert main(["train", *words.split(), "--resume", str(run), "--quiet"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert all(part in line for part in REFUSED[words]), line
+    assert contents(run) == before
+
+
+def contents(run: Path) -> dict[str, bytes]:
+    return {str(p): p.read_bytes() for p in run.rglob("*") if p.is_file() and p.name != ".lock"}
+
+
+def test_a_run_whose_first_checkpoint_never_came_stays_when_interrupted(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go_back(run, 99)
+
+    def interrupt(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Program, "random_return", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        jmarl.resume(run, progress=False)
+    assert (run / "config.json").exists() and lines(run, 0) == []
+
+
+def test_records_that_were_lost_are_told(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    told = [line.encode() for line in Folder(run).metrics(1).read_text().splitlines(keepends=True)]
+    Folder(run).metrics(0).unlink()
+    Folder(run).metrics(1).write_bytes(b"".join(told[:-2]) + told[-2][:20])
+    jmarl.resume(run, progress=False)
+    first, second = capsys.readouterr().err.splitlines()
+    assert f"seed-0.jsonl has lost {len(told)} of its {len(told)} lines" in first
+    assert f"seed-1.jsonl has lost 2 of its {len(told)} lines" in second
+    assert Folder(run).metrics(1).read_bytes() == b"".join(told[:-2])
+
+
+# --- one process at a time ----------------------------------------------------------------------
+
+
+def test_a_second_process_is_refused_and_told_who_holds_the_run(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with locked(run):
+        assert main(["train", "--resume", str(run), "--quiet"]) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        holder = f"process {os.getpid()} on {socket.gethostname()}"
+        assert line == f"jmarl: run must not be in use, got {run}, which {holder} holds"
+    with locked(run):  # free again
+        pass
+
+
+def test_training_goes_on_where_there_are_no_locks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def none(*_: Any) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", none)
+    with locked(tmp_path):
+        (line,) = capsys.readouterr().err.splitlines()
+    assert "cannot be locked" in line and "No locks available" in line
+
+
+def test_a_run_that_cannot_be_written_is_refused(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (run / ".lock").unlink()
+    (run / ".lock").mkdir()  # even the superuser cannot write this
+    assert main(["train", "--resume", str(run), "--quiet"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"run must be a writable folder, got {run}" in line
