@@ -13,6 +13,8 @@ import json
 import logging
 import os
 import re
+import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -67,7 +69,7 @@ def save(
     try:
         files.sweep(folder)
         for name, tree in parts.items():
-            with checkpointer() as orbax:
+            with hushed(), checkpointer() as orbax:
                 orbax.save((part / name).absolute(), args=ocp.args.StandardSave(named(tree)))
         (part / META).write_text(json.dumps({"layout": LAYOUT, **meta}, indent=1) + "\n")
         files.seal(part)
@@ -202,11 +204,27 @@ def checkpointer() -> ocp.Checkpointer:
     return ocp.Checkpointer(ocp.StandardCheckpointHandler())
 
 
+@contextlib.contextmanager
+def hushed() -> Iterator[None]:
+    """Let the threads that write the other arrays fail in silence where one cannot be written.
+
+    Each would print a traceback beside the error that is raised here.
+    """
+    before, sys.unraisablehook = sys.unraisablehook, lambda _: None
+    try:
+        yield
+    except BaseException:
+        time.sleep(1)  # until they have given up
+        raise
+    finally:
+        sys.unraisablehook = before
+
+
 def as_os_error(error: Exception, path: Path) -> OSError:
     """What the system said, which orbax wraps in many words."""
     code = re.search(r"os_error_code='(\d+)'", str(error))
     number = error.errno if isinstance(error, OSError) else code and int(code[1])
-    return OSError(number, os.strerror(number), path) if number else OSError(in_a_line(error))
+    return OSError(number, os.strerror(number), str(path)) if number else OSError(in_a_line(error))
 
 
 def in_a_line(error: Exception) -> str:

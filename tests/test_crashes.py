@@ -1,0 +1,91 @@
+"""What may end a run from outside: signals, full disks, kill -9; and going on in a new process."""
+
+import contextlib
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from small_runs import TINY, lines, untimed
+
+import jmarl
+from jmarl import checkpoint
+from jmarl.cli import main
+from jmarl.folder import Folder
+
+STUCK = """
+import jax
+from jmarl.signals import Stop, second_ends
+
+forever = jax.jit(lambda x: jax.lax.while_loop(lambda x: x > 0, lambda x: x * 0 + 1, x))
+with second_ends(), Stop():
+    print("go", flush=True)
+    forever(1).block_until_ready()
+"""
+
+
+@pytest.mark.parametrize(("first", "second"), [("SIGINT", "SIGINT"), ("SIGINT", "SIGTERM")])
+def test_a_second_signal_ends_at_once_what_python_cannot_interrupt(first: str, second: str) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", STUCK], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None and process.stdout.readline() == "go\n"
+    time.sleep(0.5)
+    process.send_signal(signal.Signals[first])
+    time.sleep(0.5)
+    assert process.poll() is None
+    process.send_signal(signal.Signals[second])
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == 128 + signal.Signals[second]
+    assert told == "\njmarl: ended at once; the last checkpoint stands\n"
+
+
+# --- a full disk --------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("runs") / "run"
+    often = {**TINY, "checkpoint_minutes": 0, "keep_checkpoints": 99}
+    jmarl.train("maddpg", "toy/parts", out=out, **often)
+    return out
+
+
+@contextlib.contextmanager
+def no_file_above(size: int) -> Iterator[None]:
+    """As on a disk with so much room."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.parametrize("what", ["a checkpoint", "a record"])
+def test_a_full_disk_is_told_in_a_line_and_nothing_is_lost(
+    what: str, trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = shutil.copytree(trained, tmp_path / "run")
+    folder = Folder(run)
+    done = checkpoint.iterations(folder.checkpoints)
+    for at in done[:6]:
+        shutil.rmtree(folder.checkpoints / str(at))
+    records = folder.metrics(0).stat().st_size
+    biggest = max(p.stat().st_size for p in folder.checkpoints.rglob("*"))
+    assert records + 1000 < biggest - 1000
+    with no_file_above(records + 1000 if what == "a checkpoint" else records // 2 + 1000):
+        assert main(["train", "--resume", str(run), "--quiet"]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("jmarl: run could not be written ([Errno 27] File too large")
+    assert line.endswith(f"to go on: jmarl train --resume {run}")
+    assert checkpoint.find(folder.checkpoints) is not None
+    assert main(["train", "--resume", str(run), "--quiet"]) == 0
+    for seed in (0, 1):
+        assert untimed(lines(run, seed)) == untimed(lines(trained, seed))
+    assert checkpoint.iterations(folder.checkpoints) == done
