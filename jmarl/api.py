@@ -14,6 +14,7 @@ from jax import Array
 import jmarl_envs
 from jmarl import checkpoint as checkpoints
 from jmarl import folder as folders
+from jmarl import forecast
 from jmarl.algorithms import ALL
 from jmarl.config import Experiment, experiment, find, hints, of_type
 from jmarl.exploration import uniform_policy
@@ -117,13 +118,14 @@ def train(
         if env_options:
             raise ConfigError(f"env_options are for environments by name, got {dict(env_options)}")
     program = Program(made, plan)
+    memory = forecast.foreseen(program)
     program.try_shapes()
     heading = banner(cache) if progress else ""
     if out is None:
-        return finish(Fit(program, None), heading, sinks)
+        return finish(Fit(program, None, memory=memory), heading, sinks)
     folder = folders.create(str(out), plan, versions())
     with folder.kept_if_used(), locked(folder.path):
-        return finish(Fit(program, folder), heading, sinks)
+        return finish(Fit(program, folder, memory=memory), heading, sinks)
 
 
 def resume(
@@ -168,7 +170,8 @@ def finish(fit: Fit, heading: str, sinks: Sequence[Sink]) -> Result:
             all_sinks.append(stack.enter_context(closing(lines)))
         if heading:
             done = min(fit.env_steps, default=0)
-            watch = Watch(heading + program.caution, program.experiment.run.total_steps, done)
+            words = f"{heading}\n{fit.memory}{program.caution}"
+            watch = Watch(words, program.experiment.run.total_steps, done)
             all_sinks.append(stack.enter_context(closing(watch)))
         fit.sinks = all_sinks
         random_scores = program.random_return()
@@ -278,7 +281,7 @@ def team_of(
     if seed is None:
         seed = seeds[int(np.argmax(scores))]
     if seed not in seeds:
-        raise ConfigError(f"training seed must be one of {seeds}, got {seed}")
+        raise ConfigError(f"training seed must be one of {list(seeds)}, got {seed}")
     return seed, jax.tree.map(lambda x: x[seeds.index(seed)], learners)
 
 

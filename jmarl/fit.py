@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jmarl import checkpoint
+from jmarl import checkpoint, forecast
 from jmarl.best import Best
 from jmarl.fields import ConfigError
 from jmarl.folder import Folder
@@ -34,6 +34,7 @@ class Fit:
     records: int = 0  # told to the sinks
     evaluations: list[dict[str, Any]] = field(default_factory=list)  # one entry per evaluation
     best: Best | None = None
+    memory: str = ""  # what the run takes of it, in words
 
     def run(self, stop: Stop) -> None:
         """Train to the end of the schedule, from the start or from where `resume` left off.
@@ -41,15 +42,16 @@ class Fit:
         Raises Stopped, after a checkpoint, at the end of the chunk during which `stop` was asked.
         """
         program, schedule = self.program, self.program.schedule
-        if self.chunks_done == 0:
+        allocated = self.chunks_done > 0
+        _ = program.chunk, program.evaluate, allocated or program.start  # before the clock starts
+        forecast.require_working_space(program, allocated)
+        if not allocated:
             self.state, score = program.start(program.keys[0])
             self.env_steps = counts(score.env_steps)
-            _ = program.evaluate  # compiled before the clock starts
             if stop.number:
                 raise Stopped(stop.number)
             self.saved_at = time.monotonic()
             self.evaluate()
-        _ = program.chunk, program.evaluate  # likewise
         while self.chunks_done < schedule.chunks:
             self.train()
             if self.chunks_done % schedule.chunks_per_evaluation == 0:

@@ -57,11 +57,7 @@ class Loop:
 
     def start(self, key: Key) -> tuple[Run, Tally]:
         """A new run, its memory warmed up, and what that took."""
-        learn_key, act_key, key = jax.random.split(key, 3)
-        learner = self.algorithm.init(learn_key)
-        policy = self.algorithm.explore(learner, self.clock(0))
-        actors = open_actors(self.env, policy, self.cfg.num_envs, act_key)
-        run = Run(learner, self.memory.init(self.example(learner, actors)), actors, key)
+        run, _ = self.open(key)
         run, scores = jax.lax.scan(self.collect, run, jnp.arange(self.cfg.warmup_rollouts))
         return run, jax.tree.map(lambda x: x.sum(0), scores)
 
@@ -80,6 +76,15 @@ class Loop:
         return self.play(self.algorithm.exploit(run.learner), key)
 
     # --- parts ----------------------------------------------------------------------------------
+
+    def open(self, key: Key) -> tuple[Run, Transition]:
+        """A new run that remembers nothing, and a rollout's worth of zeros."""
+        learn_key, act_key, key = jax.random.split(key, 3)
+        learner = self.algorithm.init(learn_key)
+        policy = self.algorithm.explore(learner, self.clock(0))
+        actors = open_actors(self.env, policy, self.cfg.num_envs, act_key)
+        example = self.example(learner, actors)
+        return Run(learner, self.memory.init(example), actors, key), example
 
     def clock(self, iteration: Any) -> Clock:
         learned = jnp.maximum(iteration - self.cfg.warmup_rollouts, 0)

@@ -15,7 +15,7 @@ from jmarl.config import Experiment, hints
 from jmarl.exploration import uniform_policy
 from jmarl.fields import ConfigError
 from jmarl.loop import Loop, LoopConfig, Run
-from jmarl.types import Environment
+from jmarl.types import Environment, Transition
 
 UPDATES_PER_CHUNK = 1000  # at most, so that progress shows and Ctrl-C is heard
 RANDOM_EPISODES = 4096  # of the random policy that returns are compared with
@@ -97,8 +97,9 @@ class Program:
             eval_episodes=run.eval_episodes,
             episodic=experiment.recipe.episodic,
         )
-        self.seeds = list(range(run.seed, run.seed + run.seeds))
+        self.seeds = range(run.seed, run.seed + run.seeds)
         self.compile_seconds: dict[str, float] = {}
+        self.temporaries: dict[str, int] = {}  # bytes that each compiled function takes in passing
 
     def loop(self, config: Any) -> Loop:
         """Built inside traced functions, so that numbers in `config` may be traced."""
@@ -109,13 +110,27 @@ class Program:
     @cached_property
     def keys(self) -> tuple[Array, Array]:
         """For training and for evaluation, [S] each; evaluations do not move training."""
-        both = jax.vmap(lambda seed: jax.random.split(jax.random.key(seed)))(jnp.array(self.seeds))
+        return self._keys()
+
+    def _keys(self) -> tuple[Array, Array]:
+        seeds = self.experiment.run.seed + jnp.arange(self.experiment.run.seeds)
+        both = jax.vmap(lambda seed: jax.random.split(jax.random.key(seed)))(seeds)
         return both[:, 0], both[:, 1]
+
+    @cached_property
+    def opened(self) -> tuple[Run, Transition]:
+        """Shapes and dtypes of a run and of a rollout, found without an array of any size."""
+        keys, _ = jax.eval_shape(self._keys)
+        return jax.eval_shape(self._open, keys, self.experiment.config)
 
     @cached_property
     def state(self) -> Any:
         """Shapes and dtypes of a run."""
-        return jax.eval_shape(self._start, self.keys[0], self.experiment.config)[0]
+        keys, _ = jax.eval_shape(self._keys)
+        return jax.eval_shape(self._start, keys, self.experiment.config)[0]
+
+    def _open(self, keys: Array, config: Any) -> tuple[Run, Transition]:
+        return jax.vmap(self.loop(config).open)(keys)
 
     def _start(self, keys: Array, config: Any) -> Any:
         return jax.vmap(self.loop(config).start)(keys)
@@ -144,6 +159,8 @@ class Program:
         began = time.monotonic()
         program = function.lower(*args, self.experiment.config).compile()
         self.compile_seconds[name] = time.monotonic() - began
+        if analysis := program.memory_analysis():  # not every device tells
+            self.temporaries[name] = analysis.temp_size_in_bytes
         return lambda *args: program(*args, self.experiment.config)
 
     def try_shapes(self) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from jmarl import checkpoint
+from jmarl import checkpoint, forecast
 from jmarl.config import Experiment, experiment, hints
 from jmarl.fields import ConfigError
 from jmarl.fit import Fit
@@ -63,13 +63,14 @@ def resumed(
     """
     found = checkpoint.find(folder.checkpoints)
     if found is None:
-        fit = Fit(Program(make_env(plan), plan), folder)
+        program = Program(make_env(plan), plan)
+        fit = Fit(program, folder, memory=forecast.foreseen(program))
     else:
         then = Experiment.from_json(found.meta["config"])
         refuse_changes("run must have the config.json that it began with", flat(then), flat(plan))
         program = Program(make_env(plan), plan, Schedule(**found.meta["schedule"]))
         refuse_shorter(program, found.meta)
-        fit = Fit(program, folder)
+        fit = Fit(program, folder, memory=forecast.foreseen(program))
         fit.restore(found)
         with folder.writing():
             pass_over(found)

@@ -67,6 +67,11 @@ WRONG = {  # the words after `jmarl`: what the one line must say
     "train maddpg --seed 2147483647 --seeds 2": ("seed + seeds must be at most 2**31",),
     "train maddpg --buffer-size 1e14": ("buffer_size must be below 2**31",),
     "train maddpg --eval-episodes 1e12": ("eval_episodes must be below 2**31",),
+    "train maddpg --num-envs 5e7 --total-steps 1e14": ("num_envs must be at most", "TiB: replay"),
+    "train maddpg --num-envs 1e10": ("num_envs must be below 2**31", "got 10000000000"),
+    "train maddpg --seeds 1e9 --total-steps 1e14": ("seeds must be at most", "got 1,000,000,000"),
+    "train maddpg --eval-episodes 2e9": ("eval_episodes must be at most", "got 2,000,000,000"),
+    "train maddpg --hidden-dim 1000000,1000000": ("memory must hold", "learner", "free"),
     "train maddpg --rollout-length 1 --buffer-size 10": ("buffer_size must be above num_envs",),
     "train qmx": ("'qmx'", "did you mean 'qmix'"),
     "train qmix --env mpe/simple_spread": (
