@@ -13,6 +13,7 @@ from rich.table import Table
 from jmarl import __version__
 from jmarl.fields import ConfigError
 from jmarl.files import Unwritten
+from jmarl.nonfinite import NotFinite
 from jmarl.signals import Stopped, second_ends
 
 SUMMARY = """\
@@ -27,6 +28,9 @@ Multi-agent reinforcement learning in JAX.
   jmarl eval RUN                          play fresh episodes with its teams
   jmarl render ENV|RUN                    write a GIF of an episode
   jmarl plot attention RUN                draw to whom a team's attention goes
+
+Exit codes: 0; 1 the run's folder could not be written; 2 wrong use; 3 NaN or infinity in training;
+130 after Ctrl-C, 143 after SIGTERM.
 """
 
 
@@ -40,7 +44,8 @@ class Parser(argparse.ArgumentParser):
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code.
 
-    0, 1 where a run's folder could not be written, 2 for wrong use, 128 + n after signal n.
+    0, 1 where a run's folder could not be written, 2 for wrong use, 3 where a metric of training
+    was NaN or infinite, 128 + n after signal n.
     """
     words = list(sys.argv[1:] if argv is None else argv)
     try:
@@ -59,6 +64,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Unwritten as error:
         print(f"jmarl: {error}", file=sys.stderr)
         return 1
+    except NotFinite as error:
+        print(f"jmarl: {error}", file=sys.stderr)
+        return 3
     except BrokenPipeError:  # `jmarl envs | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0

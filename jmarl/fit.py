@@ -13,6 +13,7 @@ from jmarl import checkpoint, forecast
 from jmarl.best import Best
 from jmarl.fields import ConfigError
 from jmarl.folder import Folder
+from jmarl.nonfinite import NotFinite, nonfinite
 from jmarl.program import Program
 from jmarl.signals import Stop, Stopped
 from jmarl.sinks import Sink
@@ -35,13 +36,16 @@ class Fit:
     evaluations: list[dict[str, Any]] = field(default_factory=list)  # one entry per evaluation
     best: Best | None = None
     memory: str = ""  # what the run takes of it, in words
+    nonfinite: str = ""  # which metric is NaN or infinite, in words
 
     def run(self, stop: Stop) -> None:
         """Train to the end of the schedule, from the start or from where `resume` left off.
 
-        Raises Stopped, after a checkpoint, at the end of the chunk during which `stop` was asked.
+        Raises Stopped, after a checkpoint, at the end of the chunk during which `stop` was asked,
+        and NotFinite likewise where a metric was no number.
         """
         program, schedule = self.program, self.program.schedule
+        self.require_finite()
         allocated = self.chunks_done > 0
         _ = program.chunk, program.evaluate, allocated or program.start  # before the clock starts
         forecast.require_working_space(program, allocated)
@@ -57,6 +61,7 @@ class Fit:
             if self.chunks_done % schedule.chunks_per_evaluation == 0:
                 self.evaluate()
             self.save(at_least=program.experiment.run.checkpoint_minutes * 60)
+            self.require_finite()
             if stop.number:
                 self.save()
                 raise Stopped(stop.number, self.folder.go_on if self.folder else "")
@@ -72,10 +77,12 @@ class Fit:
         self.chunks_done += 1
         new = counts(score.env_steps)
         self.env_steps = [old + more for old, more in zip(self.env_steps, new, strict=True)]
+        told = {f"train/{name}": x for name, x in metrics.items()} | episode_means(score)
+        if found := nonfinite(told, self.program.seeds):
+            self.nonfinite = f"{found} at {min(self.env_steps):,} environment steps"
         self.emit(
             {
-                **{f"train/{name}": x for name, x in metrics.items()},
-                **episode_means(score),
+                **told,
                 "updates_per_env_step": [self.updates_per_chunk / n if n else None for n in new],
                 "steps_per_second": [sum(new) / seconds] * len(new),
             }
@@ -92,6 +99,18 @@ class Fit:
         self.evaluations.append({"env_steps": list(self.env_steps), **scores})
         new = Best(self.state.learner, scores["episode_return"], list(self.env_steps))
         self.best = new.chosen(self.best)
+
+    def require_finite(self) -> None:
+        """Raise NotFinite, after a checkpoint, if a metric was not and that is to end training."""
+        if not self.nonfinite or self.program.experiment.run.nonfinite == "go_on":
+            return
+        self.save()
+        if self.folder is None:
+            raise NotFinite(f"{self.nonfinite}; nonfinite=go_on trains on all the same")
+        kept = self.folder.checkpoints / str(self.iteration)
+        raise NotFinite(
+            f"{self.nonfinite}; its checkpoint is {kept}; {self.folder.go_on} --nonfinite go_on"
+        )
 
     @property
     def iteration(self) -> int:
@@ -170,7 +189,7 @@ class Fit:
         self.saved_at, self.saved_chunk = time.monotonic(), self.chunks_done
 
 
-COUNTS = ("chunks_done", "env_steps", "seconds", "records", "evaluations")
+COUNTS = ("chunks_done", "env_steps", "seconds", "records", "evaluations", "nonfinite")
 
 
 def parts_of(state: Any) -> dict[str, Any]:

@@ -10,11 +10,12 @@ summary.json    the end of a finished run; curve.png its learning curve
 
 import contextlib
 import json
+import math
 import os
 import shlex
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,7 @@ class Folder:
 
     def write(self, name: str, data: Any) -> None:
         """JSON, in place all at once."""
-        files.write_whole(self.path / name, (json.dumps(data, indent=2) + "\n").encode())
+        files.write_whole(self.path / name, (json.dumps(sound(data), indent=2) + "\n").encode())
 
     def read(self, name: str) -> Any:
         return json.loads((self.path / name).read_text())
@@ -89,6 +90,15 @@ class Folder:
             recorded = any(path.stat().st_size for path in self.path.glob("metrics/*.jsonl"))
             if not recorded and next(self.checkpoints.glob("*"), None) is None:
                 shutil.rmtree(self.path)
+
+
+def sound(x: Any) -> Any:
+    """JSON has no NaN and no infinity: null stands for them."""
+    if isinstance(x, Mapping):
+        return {name: sound(value) for name, value in x.items()}
+    if isinstance(x, list | tuple):
+        return [sound(value) for value in x]
+    return x if not isinstance(x, float) or math.isfinite(x) else None
 
 
 def place(name: str, path: str | Path) -> Path:

@@ -13,7 +13,12 @@ from jmarl.folder import Folder
 from jmarl.program import Program, Schedule
 from jmarl.types import Environment
 
-FREE = ("total_steps", "checkpoint_minutes", "keep_checkpoints")  # they leave the program alone
+FREE = (
+    "total_steps",
+    "checkpoint_minutes",
+    "keep_checkpoints",
+    "nonfinite",
+)  # they leave the program alone
 
 
 def altered(plan: Experiment, settings: Mapping[str, Any], named: Mapping[str, Any]) -> Experiment:

@@ -1,7 +1,6 @@
 """Where metrics go: one file of JSON lines per seed, and a person who watches."""
 
 import json
-import math
 import sys
 import time
 from collections.abc import Sequence
@@ -14,7 +13,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from jmarl.fields import ConfigError
 from jmarl.files import write_whole
-from jmarl.folder import Folder
+from jmarl.folder import Folder, sound
 
 Records = Sequence[dict[str, Any]]  # one per seed
 
@@ -47,7 +46,7 @@ class JsonLines:
     def write(self, records: Records) -> None:
         with self.folder.writing():
             for file, record in zip(self.files, records, strict=True):
-                line = json.dumps({name: sound(x) for name, x in record.items()}) + "\n"
+                line = json.dumps(sound(record)) + "\n"
                 write_all(file, line.encode())
 
     def close(self) -> None:
@@ -59,11 +58,6 @@ def write_all(file: FileIO, data: bytes) -> None:
     """A disk that is almost full takes a part of it."""
     while data:
         data = data[file.write(data) :]
-
-
-def sound(x: Any) -> Any:
-    """JSON has no NaN and no infinity: null stands for them."""
-    return x if not isinstance(x, float) or math.isfinite(x) else None
 
 
 def keep_until(path: Path, updates: int) -> int:
