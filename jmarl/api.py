@@ -17,6 +17,7 @@ from jmarl import folder as folders
 from jmarl import forecast
 from jmarl.algorithms import ALL
 from jmarl.config import Experiment, experiment, find, hints, of_type
+from jmarl.determinism import require_determinism
 from jmarl.exploration import uniform_policy
 from jmarl.fields import ConfigError
 from jmarl.fit import Fit
@@ -112,6 +113,8 @@ def train(
     cache = keep_compiled(compile_cache)
     name = own_name(env) if isinstance(env, str) else env.spec.name
     plan = experiment(algorithm, preset, env_options, {**settings, "env": name})
+    if plan.run.deterministic:
+        require_determinism()
     made = env_of(plan) if isinstance(env, str) else env
     if not isinstance(env, str):
         plan = replace(plan, own_env=True)
@@ -154,7 +157,10 @@ def resume(
     with locked(folder.path):
         folder.sweep()
         given = {name: value for name, value in named.items() if value} | options
-        fit = resumed(folder, altered(folder.experiment(), settings, given), made)
+        plan = altered(folder.experiment(), settings, given)
+        if plan.run.deterministic:
+            require_determinism()
+        fit = resumed(folder, plan, made)
         return finish(fit, banner(cache) if progress else "", sinks)
 
 

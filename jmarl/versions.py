@@ -25,6 +25,7 @@ def versions() -> dict[str, Any]:
         "device": f"{jax.device_count()} x {jax.devices()[0].device_kind}",
         "backend": jax.default_backend(),
         "cpus": os.cpu_count(),
+        "xla_flags": os.environ.get("XLA_FLAGS", ""),
         "command": " ".join(["jmarl", *sys.argv[1:]]),
     }
 

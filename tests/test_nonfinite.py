@@ -10,6 +10,7 @@ import pytest
 
 import jmarl
 from jmarl.cli import main
+from jmarl.folder import Folder
 from jmarl.nonfinite import NotFinite, nonfinite
 
 QUICK = shlex.split("""--env toy/cue --num-envs 4 --rollout-length 5 --total-steps 400
@@ -53,6 +54,15 @@ def test_nan_ends_training_with_a_line_and_a_checkpoint(
     assert len(strictly(run / "metrics" / "seed-1.jsonl")) > len(records)
     refuse = lambda word: pytest.fail(f"{word} is no JSON")
     json.loads((run / "summary.json").read_text(), parse_constant=refuse)
+
+
+def test_files_of_a_run_are_json_whatever_it_gave(tmp_path: Path) -> None:
+    Folder(tmp_path).write("x.json", {"a": [float("nan"), 1], "b": (float("inf"),), "c": "nan"})
+    assert json.loads((tmp_path / "x.json").read_text()) == {
+        "a": [None, 1],
+        "b": [None],
+        "c": "nan",
+    }
 
 
 def test_without_a_folder_there_is_no_checkpoint_to_name() -> None:
