@@ -146,7 +146,7 @@ def soak(folder: Path, minutes: float, steps: int, seed: int, most: int) -> Coun
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(description="Kill training runs at random moments.")
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--steps", type=int, default=8000, help="of each run")
     parser.add_argument("--kills", type=int, default=12, help="of each run, at most")
