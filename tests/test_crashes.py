@@ -89,3 +89,13 @@ def test_a_full_disk_is_told_in_a_line_and_nothing_is_lost(
     for seed in (0, 1):
         assert untimed(lines(run, seed)) == untimed(lines(trained, seed))
     assert checkpoint.iterations(folder.checkpoints) == done
+
+
+@pytest.mark.slow
+def test_a_run_killed_again_and_again_is_the_undisturbed_one() -> None:
+    """tests/soak/soak.py in little."""
+    script = Path(__file__).parent / "soak" / "soak.py"
+    words = ["--minutes", "0", "--steps", "1200", "--kills", "2", "--seed", "3"]
+    ran = subprocess.run([sys.executable, str(script), *words], capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+    assert "1 runs whole after 2 kills" in ran.stdout
