@@ -145,8 +145,9 @@ def resume(
 ) -> Result:
     """Go on with a run from its newest whole checkpoint, to the end of its settings.
 
-    Of the settings, total_steps, checkpoint_minutes and keep_checkpoints may be others than the
-    run's; the rest may be given, but not changed. `env` is needed where it has no registered name.
+    Of the settings, total_steps, checkpoint_minutes, keep_checkpoints and nonfinite may be others
+    than the run's; the rest may be given, but not changed. `env` is needed where it has no
+    registered name.
     """
     cache = keep_compiled(compile_cache)
     folder = folders.open_folder(run)
