@@ -19,6 +19,8 @@ from jmarl.types import (
     tree_where,
 )
 
+MANY = 1 / 8  # of the environments waiting for a reset: more are not worth gathering
+
 
 class Episode(struct.PyTreeNode):
     """An episode up to and including this step."""
@@ -111,9 +113,10 @@ def reset_ended(
 ) -> tuple[Any, Any]:
     """Reset where `ended` [B], each environment with its own key; the others keep state and view.
 
-    Resets can cost more than steps. On a CPU a few ended environments at a time are gathered,
-    reset and scattered back until none waits; elsewhere, where loops cost a round trip, all are
-    reset and the wanted ones selected. Both use the same keys and so give the same episodes.
+    Resets can cost more than steps. On a CPU, as long as few environments wait, a group of them at a
+    time is gathered, reset and scattered back; elsewhere, where loops cost a round trip, and where
+    many wait, all are reset and the wanted ones selected. Both use the same keys and so give the
+    same episodes.
     """
     return jax.lax.platform_dependent(
         ended,
@@ -143,8 +146,11 @@ def reset_compact(env: Environment[Any], ended: Array, old: Any, keys: Key) -> A
         new = jax.tree.map(lambda all_, some: all_.at[at].set(some, mode="drop"), old, fresh)
         return waiting.at[at].set(False, mode="drop"), new
 
+    def fitting(loop: tuple[Array, Any]) -> tuple[Array, Any]:
+        return jax.lax.cond(loop[0].sum() > MANY * num_envs, all_of_them, some, loop)
+
     # one environment alone is a fifth faster without gathering and scattering
-    body = all_of_them if num_envs == 1 else some
+    body = all_of_them if num_envs == 1 else fitting
     return jax.lax.while_loop(lambda loop: loop[0].any(), body, (ended, old))[1]
 
 
