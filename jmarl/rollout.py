@@ -113,10 +113,10 @@ def reset_ended(
 ) -> tuple[Any, Any]:
     """Reset where `ended` [B], each environment with its own key; the others keep state and view.
 
-    Resets can cost more than steps. On a CPU, as long as few environments wait, a group of them at a
-    time is gathered, reset and scattered back; elsewhere, where loops cost a round trip, and where
-    many wait, all are reset and the wanted ones selected. Both use the same keys and so give the
-    same episodes.
+    Resets can cost more than steps. On a CPU, as long as few environments wait, a group of them at
+    a time is gathered, reset and scattered back; elsewhere, where loops cost a round trip, and
+    where many wait, all are reset and the wanted ones selected. Both use the same keys and so give
+    the same episodes.
     """
     return jax.lax.platform_dependent(
         ended,
