@@ -34,13 +34,16 @@ def test_a_second_signal_ends_at_once_what_python_cannot_interrupt(first: str, s
     process = subprocess.Popen(
         [sys.executable, "-c", STUCK], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
-    assert process.stdout is not None and process.stdout.readline() == "go\n"
-    time.sleep(0.5)
-    process.send_signal(signal.Signals[first])
-    time.sleep(0.5)
-    assert process.poll() is None
-    process.send_signal(signal.Signals[second])
-    _, told = process.communicate(timeout=60)
+    try:
+        assert process.stdout is not None and process.stdout.readline() == "go\n"
+        time.sleep(0.5)
+        process.send_signal(signal.Signals[first])
+        time.sleep(0.5)
+        assert process.poll() is None
+        process.send_signal(signal.Signals[second])
+        _, told = process.communicate(timeout=30)
+    finally:
+        process.kill()
     assert process.returncode == 128 + signal.Signals[second]
     assert told == "\njmarl: ended at once; the last checkpoint stands\n"
 

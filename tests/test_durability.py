@@ -9,6 +9,7 @@ import pickle
 import shutil
 import socket
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from jmarl.best import Best
 from jmarl.cli import main
 from jmarl.folder import Folder
 from jmarl.lock import locked
-from jmarl.program import Program
+from jmarl.program import Program, Schedule, lasting
 
 OFTEN = {**TINY, "checkpoint_minutes": 0, "keep_checkpoints": 99}
 LONGER = 1600  # steps, in chunks of the same length
@@ -290,6 +291,15 @@ def test_a_longer_run_is_the_run_that_was_asked_for_so_long(
         summary = json.loads((path / "summary.json").read_text())
         assert summary["env_steps"] == whole.env_steps[-1]
     assert jmarl.resume(run, progress=False).returns.shape == whole.returns.shape
+
+
+def test_a_longer_run_keeps_its_chunks(trained: jmarl.Result) -> None:
+    begun = Schedule(rollouts_per_chunk=5, chunks_per_evaluation=5, evaluations=3)
+    assert lasting(begun, 75) == begun and lasting(begun, 76).evaluations == 4
+    env, plan = jmarl.make_env("toy/parts", actions="simplex"), trained.experiment
+    longer = replace(plan, run=replace(plan.run, total_steps=1560))
+    assert Program(env, longer).schedule.rollouts_per_chunk != 5
+    assert Program(env, longer, begun).schedule == replace(begun, evaluations=4)
 
 
 REFUSED = {
