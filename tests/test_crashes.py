@@ -86,6 +86,7 @@ def test_a_full_disk_is_told_in_a_line_and_nothing_is_lost(
         assert main(["train", "--resume", str(run), "--quiet"]) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("jmarl: run could not be written ([Errno 27] File too large")
+    assert ("/checkpoints/" in line) == (what == "a checkpoint")
     assert line.endswith(f"to go on: jmarl train --resume {run}")
     assert checkpoint.find(folder.checkpoints) is not None
     assert main(["train", "--resume", str(run), "--quiet"]) == 0
