@@ -127,7 +127,7 @@ def train(
     if out is None:
         return finish(Fit(program, None, memory=memory), heading, sinks)
     folder = folders.create(str(out), plan, versions())
-    with folder.kept_if_used(), locked(folder.path):
+    with locked(folder.path), folder.kept_if_used():
         return finish(Fit(program, folder, memory=memory), heading, sinks)
 
 
@@ -154,14 +154,15 @@ def resume(
     settings |= {"env": own_name(env)} if isinstance(env, str) and env else {}
     named = {"algorithm": algorithm, "preset": preset}
     options = {f"env.{name}": value for name, value in (env_options or {}).items()}
-    made = (lambda plan: env_of(plan)) if isinstance(env, str) else (lambda plan: env)
+    given = {name: value for name, value in named.items() if value} | options
+    folder.experiment()  # nothing is written where there is no run
     with locked(folder.path):
-        folder.sweep()
-        given = {name: value for name, value in named.items() if value} | options
         plan = altered(folder.experiment(), settings, given)
+        with folder.writing():
+            folder.sweep()
         if plan.run.deterministic:
             require_determinism()
-        fit = resumed(folder, plan, made)
+        fit = resumed(folder, plan, lambda plan: env_again(plan, env))
         return finish(fit, banner(cache) if progress else "", sinks)
 
 
@@ -240,6 +241,15 @@ def env_of(plan: Experiment) -> Environment[Any]:
         liked = [kind for kind in plan.recipe.action_kinds(plan.config) if kind in offered]
         options |= {"actions": liked[0]} if liked else {}
     return make_env(plan.run.env, **options)
+
+
+def env_again(plan: Experiment, env: str | Environment[Any]) -> Environment[Any]:
+    """The environment to go on in: the one handed over, if it has the name of the run's."""
+    if isinstance(env, str):
+        return env_of(plan)
+    if env.spec.name != plan.run.env:
+        raise ConfigError(f"env must be the run's, {plan.run.env!r}, got {env.spec.name!r}")
+    return env
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from jmarl.fields import ConfigError
 from jmarl.files import Unwritten
 from jmarl.nonfinite import NotFinite
 from jmarl.signals import Stopped, second_ends
+from jmarl.stderr import say
 
 SUMMARY = """\
 Multi-agent reinforcement learning in JAX.
@@ -53,19 +54,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ValueError as error:
         if not is_wrong_use(error):
             raise
-        print(f"jmarl: {error}", file=sys.stderr)
+        say(str(error))
         return 2
     except Stopped as stopped:
-        print(f"jmarl: {stopped}", file=sys.stderr)
+        say(str(stopped))
         return 128 + stopped.number
     except KeyboardInterrupt:
-        print("jmarl: interrupted", file=sys.stderr)
+        say("interrupted")
         return 130
     except Unwritten as error:
-        print(f"jmarl: {error}", file=sys.stderr)
+        say(str(error))
         return 1
     except NotFinite as error:
-        print(f"jmarl: {error}", file=sys.stderr)
+        say(str(error))
         return 3
     except BrokenPipeError:  # `jmarl envs | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -64,11 +64,11 @@ def fault(folder: Path, tops: Collection[str]) -> str:
         lines = (folder / SUMS).read_text(errors="replace").splitlines()
         sums = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
         known, there = (under(names, tops) for names in (sums, inside(folder)))
+        if strange := sorted(there - known):
+            return f"{SUMS} does not list {strange[0]}"
         absent = [top for top in tops if not under(known, [top])]
         if missing := absent + sorted(known - there):
             return f"{missing[0]} is missing"
-        if strange := sorted(there - known):
-            return f"{SUMS} does not list {strange[0]}"
         changed = [name for name in sorted(known) if digest(folder / name) != sums[name]]
         return f"{changed[0]} is not what was written" if changed else ""
     except FileNotFoundError:

@@ -11,7 +11,6 @@ summary.json    the end of a finished run; curve.png its learning curve
 import contextlib
 import json
 import math
-import os
 import shlex
 import shutil
 import time
@@ -125,15 +124,20 @@ def create(out: str, experiment: Experiment, versions: dict[str, Any]) -> Folder
             f"to go on with a run: jmarl train --resume {path}"
         )
     try:
-        (path / "metrics").mkdir(parents=True)
-        (path / "checkpoints").mkdir()
-        if not os.access(path, os.W_OK):
-            raise PermissionError("no permission")
-        folder = Folder(path)
-        folder.write("config.json", experiment.as_json())
-        folder.write("versions.json", versions)
+        (path / "metrics").mkdir(parents=True)  # nobody else's from here on
+        try:
+            return filled(Folder(path), experiment, versions)
+        except OSError:
+            shutil.rmtree(path, ignore_errors=True)
+            raise
     except OSError as error:
         raise ConfigError(f"out must be a writable folder, got {out!r} ({error})") from error
+
+
+def filled(folder: Folder, experiment: Experiment, versions: dict[str, Any]) -> Folder:
+    folder.checkpoints.mkdir()
+    folder.write("config.json", experiment.as_json())
+    folder.write("versions.json", versions)
     return folder
 
 

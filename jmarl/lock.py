@@ -4,11 +4,11 @@ import contextlib
 import errno
 import os
 import socket
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 from jmarl.fields import ConfigError
+from jmarl.stderr import say
 
 NAME = ".lock"
 TAKEN = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES)
@@ -22,7 +22,7 @@ def locked(folder: Path) -> Iterator[None]:
     Where the file system knows no locks, a line says so and training goes on without.
     """
     try:
-        number = os.open(folder / NAME, os.O_RDWR | os.O_CREAT)
+        number = os.open(folder / NAME, os.O_RDWR | os.O_CREAT, 0o666)
     except OSError as error:
         raise ConfigError(f"run must be a writable folder, got {folder} ({error})") from error
     try:
@@ -30,7 +30,7 @@ def locked(folder: Path) -> Iterator[None]:
             if reason.errno in TAKEN:
                 holder = os.read(number, 200).decode(errors="replace") or "another process"
                 raise ConfigError(f"run must not be in use, got {folder}, which {holder} holds")
-            print(f"jmarl: {folder} cannot be locked ({reason}); going on", file=sys.stderr)
+            say(f"{folder} cannot be locked ({reason}); going on")
         with contextlib.suppress(OSError):  # on a full disk nobody is named
             os.ftruncate(number, 0)
             os.write(number, f"process {os.getpid()} on {socket.gethostname()}".encode())

@@ -1,6 +1,5 @@
 """Going on with a run: what may change, where it stood, what to tell."""
 
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -11,6 +10,8 @@ from jmarl.fields import ConfigError
 from jmarl.fit import Fit
 from jmarl.folder import Folder
 from jmarl.program import Program, Schedule
+from jmarl.sinks import told
+from jmarl.stderr import say
 from jmarl.types import Environment
 
 FREE = (
@@ -68,8 +69,11 @@ def resumed(
     """
     found = checkpoint.find(folder.checkpoints)
     if found is None:
+        refuse_lost(folder)
         program = Program(make_env(plan), plan)
         fit = Fit(program, folder, memory=forecast.foreseen(program))
+        require_sound_metrics(fit)
+        say(f"{folder.path} has no checkpoint yet; it begins again")
     else:
         then = Experiment.from_json(found.meta["config"])
         refuse_changes("run must have the config.json that it began with", flat(then), flat(plan))
@@ -77,11 +81,27 @@ def resumed(
         refuse_shorter(program, found.meta)
         fit = Fit(program, folder, memory=forecast.foreseen(program))
         fit.restore(found)
+        require_sound_metrics(fit)
         with folder.writing():
             pass_over(found)
     if plan != folder.experiment():
-        folder.write("config.json", plan.as_json())
+        with folder.writing():
+            folder.write("config.json", plan.as_json())
     return fit
+
+
+def refuse_lost(folder: Folder) -> None:
+    """A run without checkpoints begins again, which one that had some must not do unasked."""
+    if (folder.path / "summary.json").exists() or not folder.checkpoints.is_dir():
+        raise ConfigError(f"run must have its checkpoints, got none in {folder.checkpoints}")
+
+
+def require_sound_metrics(fit: Fit) -> None:
+    """ConfigError for a file that cannot be continued."""
+    assert fit.folder is not None
+    with fit.folder.writing():
+        for seed in fit.program.seeds:
+            told(fit.folder.metrics(seed))
 
 
 def refuse_shorter(program: Program, meta: Mapping[str, Any]) -> None:
@@ -102,4 +122,4 @@ def pass_over(found: checkpoint.Found) -> None:
 def tell(found: checkpoint.Found) -> None:
     """Warn of damage on stderr."""
     if found.notice:
-        print(f"jmarl: {found.notice}", file=sys.stderr)
+        say(found.notice)

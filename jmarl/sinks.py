@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from io import FileIO
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TextIO, cast
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
@@ -14,6 +14,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from jmarl.fields import ConfigError
 from jmarl.files import write_whole
 from jmarl.folder import Folder, sound
+from jmarl.stderr import Patient, say
 
 Records = Sequence[dict[str, Any]]  # one per seed
 
@@ -39,8 +40,7 @@ class JsonLines:
             for path in paths:
                 lost = records - keep_until(path, updates)
                 if lost > 0:
-                    told = f"{path} has lost {lost} of its {records} lines; going on"
-                    print(f"jmarl: {told}", file=sys.stderr)
+                    say(f"{path} has lost {lost} of its {records} lines; going on")
             self.files = [path.open("ab", buffering=0) for path in paths]
 
     def write(self, records: Records) -> None:
@@ -66,17 +66,25 @@ def keep_until(path: Path, updates: int) -> int:
     Returns how many are left.
     """
     path.parent.mkdir(exist_ok=True)
-    lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
-    whole = [line for line in lines if line.endswith(b"\n")]
-    kept = [line for nth, line in enumerate(whole, 1) if updates_of(line, path, nth) <= updates]
-    if kept != lines:
+    kept = [line for line, at in told(path) if at <= updates]
+    if path.exists() and path.stat().st_size != sum(map(len, kept)):
         write_whole(path, b"".join(kept))
     return len(kept)
 
 
+def told(path: Path) -> list[tuple[bytes, int]]:
+    """The finished lines of a file, if it is there, and each one's updates.
+
+    Raises ConfigError for one that is no record.
+    """
+    lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
+    whole = (line for line in lines if line.endswith(b"\n"))
+    return [(line, updates_of(line, path, nth)) for nth, line in enumerate(whole, 1)]
+
+
 def updates_of(line: bytes, path: Path, nth: int) -> int:
     try:
-        return json.loads(line)["updates"]
+        return int(json.loads(line)["updates"])
     except (ValueError, LookupError, TypeError) as error:
         raise ConfigError(f"run must have sound metrics, got {path}:{nth} ({error!r})") from error
 
@@ -85,7 +93,8 @@ class Watch:
     """A progress bar on a terminal; elsewhere a line at each evaluation. Writes to stderr."""
 
     def __init__(self, heading: str, total_steps: int, done: int = 0) -> None:
-        self.console = Console(stderr=True, highlight=False, soft_wrap=True)
+        file = cast(TextIO, Patient(sys.stderr))
+        self.console = Console(file=file, highlight=False, soft_wrap=True)
         self.console.print(heading)
         self.total, self.live = total_steps, sys.stderr.isatty()
         columns = (

@@ -1,6 +1,7 @@
 """What may end a run from outside: signals, full disks, kill -9; and going on in a new process."""
 
 import contextlib
+import os
 import resource
 import shutil
 import signal
@@ -18,6 +19,11 @@ from jmarl import checkpoint
 from jmarl.cli import main
 from jmarl.folder import Folder
 
+SMALL = {
+    **{name: x for name, x in TINY.items() if name not in ("progress", "hidden_dim")},
+    "env": "toy/parts",
+    "hidden_dim": "8,8",
+}
 STUCK = """
 import jax
 from jmarl.signals import Stop, second_ends
@@ -93,6 +99,55 @@ def test_a_full_disk_is_told_in_a_line_and_nothing_is_lost(
     for seed in (0, 1):
         assert untimed(lines(run, seed)) == untimed(lines(trained, seed))
     assert checkpoint.iterations(folder.checkpoints) == done
+
+
+def test_a_setting_that_finds_no_room_is_told_in_a_line(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = shutil.copytree(trained, tmp_path / "run")
+    before = (run / "config.json").read_bytes()
+    with no_file_above(100):
+        assert main(["train", "--resume", str(run), "--quiet", "--total-steps", "1600"]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("jmarl: run could not be written ([Errno 27] File too large")
+    assert (run / "config.json").read_bytes() == before
+
+
+def test_a_run_that_finds_no_room_to_begin_leaves_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    with no_file_above(100):
+        assert main(["train", "maddpg", "--env=toy/parts", "--quiet", f"--out={out}"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("jmarl: out must be a writable folder, got ") and "too large" in line
+    assert not out.exists()
+
+
+# --- nobody watches any more --------------------------------------------------------------------
+
+
+def test_training_goes_on_when_nobody_reads_its_progress(tmp_path: Path) -> None:
+    """As when `2>&1 | tee log` ends before it."""
+    ours, theirs = os.pipe()
+    os.close(ours)
+    words = [f"--{name.replace('_', '-')}={value}" for name, value in SMALL.items()]
+    ran = subprocess.run(
+        [sys.executable, "-m", "jmarl", "train", "maddpg", *words, "--out", str(tmp_path / "run")],
+        stdout=subprocess.DEVNULL,
+        stderr=theirs,
+    )
+    os.close(theirs)
+    assert ran.returncode == 0
+    assert (tmp_path / "run" / "summary.json").exists()
+
+
+def test_a_line_that_nobody_can_read_changes_no_exit_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    full = open("/dev/full", "w")  # noqa: SIM115
+    monkeypatch.setattr(sys, "stderr", full)
+    assert main(["train", "--resume", "nowhere"]) == 2
+    with contextlib.suppress(OSError):
+        full.close()
 
 
 @pytest.mark.slow

@@ -335,9 +335,10 @@ def contents(run: Path) -> dict[str, bytes]:
 
 
 def test_a_run_whose_first_checkpoint_never_came_stays_when_interrupted(
-    run: Path, monkeypatch: pytest.MonkeyPatch
+    run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     go_back(run, 99)
+    (run / "summary.json").unlink()
 
     def interrupt(*_: Any) -> None:
         raise KeyboardInterrupt
@@ -346,6 +347,56 @@ def test_a_run_whose_first_checkpoint_never_came_stays_when_interrupted(
     with pytest.raises(KeyboardInterrupt):
         jmarl.resume(run, progress=False)
     assert (run / "config.json").exists() and lines(run, 0) == []
+    assert capsys.readouterr().err == f"jmarl: {run} has no checkpoint yet; it begins again\n"
+
+
+@pytest.mark.parametrize("lost", ["the checkpoints of a finished run", "the checkpoints' folder"])
+def test_a_run_that_lost_its_checkpoints_does_not_begin_again(
+    lost: str, run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if lost == "the checkpoints' folder":
+        (run / "summary.json").unlink()
+        shutil.rmtree(run / "checkpoints")
+    go_back(run, 99)
+    before = contents(run)
+    assert main(["train", "--resume", str(run), "--quiet", "--total-steps", "1600"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line == f"jmarl: run must have its checkpoints, got none in {run / 'checkpoints'}"
+    assert contents(run) == before
+
+
+def test_nothing_is_written_or_swept_where_there_is_no_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "config.json").write_text('{"model": "of another program"}')
+    (tmp_path / "film.part").write_text("half, but not ours")
+    assert main(["train", "--resume", str(tmp_path), "--quiet"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "run must have a sound config.json" in line
+    assert {path.name for path in tmp_path.iterdir()} == {"config.json", "film.part"}
+
+
+@pytest.mark.parametrize("record", ["rubbish", '{"updates": null}'])
+def test_records_that_are_none_are_refused_before_anything_changes(
+    record: str, run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Folder(run).metrics(1).open("a") as file:
+        file.write(f"{record}\n")
+    flip(largest(run / "checkpoints" / str(checkpoint.iterations(run / "checkpoints")[0])))
+    before = contents(run)
+    assert main(["train", "--resume", str(run), "--quiet", "--total-steps", "1600"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    where = Folder(run).metrics(1)
+    last = where.read_text().count("\n")
+    assert f"run must have sound metrics, got {where}:{last} (" in line
+    assert contents(run) == before
+
+
+def test_an_environment_of_another_name_is_refused(run: Path) -> None:
+    with pytest.raises(
+        jmarl.ConfigError, match=r"env must be the run's, 'toy/parts', got 'toy/cue'"
+    ):
+        jmarl.resume(run, env=jmarl.make_env("toy/cue"), progress=False)
 
 
 def test_records_that_were_lost_are_told(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
