@@ -310,13 +310,24 @@ def trained(
     program = Program(env or env_of(plan), plan)
     part = "best" if checkpoint == "best" else "learner"
     at = None if checkpoint in ("newest", "best") else iteration_of(checkpoint)
-    found = checkpoints.find(folder.checkpoints, at, [part])
-    if found is None:
-        raise ConfigError(f"run must have a checkpoint, got {str(folder.path)!r}, which has none")
+    found, learners = read(folder, at, part, program.state.learner)
     tell(found)
-    learners = checkpoints.restore(found, {part: program.state.learner})[part]
     last = found.meta["best"] if part == "best" else found.meta["evaluations"][-1]
     return program, learners, last["episode_return"]
+
+
+def read(folder: Folder, at: int | None, part: str, like: Any) -> tuple[checkpoints.Found, Any]:
+    """A part of a checkpoint; of a newer one if training removes this one meanwhile."""
+    there = checkpoints.iterations(folder.checkpoints)
+    try:
+        found = checkpoints.find(folder.checkpoints, at, [part])
+        if found is None:
+            raise ConfigError(f"run must have a checkpoint, got {str(folder.path)!r}, without any")
+        return found, checkpoints.restore(found, {part: like})[part]
+    except (ConfigError, OSError):
+        if at is not None or checkpoints.iterations(folder.checkpoints)[:1] == there[:1]:
+            raise
+        return read(folder, at, part, like)
 
 
 def iteration_of(checkpoint: str | int) -> int:

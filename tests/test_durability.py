@@ -262,6 +262,23 @@ def test_a_team_of_the_best_newest_or_any_checkpoint_loads(trained: jmarl.Result
         jmarl.load_policy(trained.path, checkpoint="bst")
 
 
+def test_a_team_loads_though_training_removes_the_checkpoint_meanwhile(
+    run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, restore = Folder(run).checkpoints, checkpoint.restore
+    before = checkpoint.iterations(folder)[0]
+
+    def late(found: checkpoint.Found, like: Any) -> Any:
+        if found.iteration == before:
+            found.path.replace(folder / str(before + 1))  # a newer one, and this one is gone
+        return restore(found, like)
+
+    monkeypatch.setattr(checkpoint, "restore", late)
+    assert jmarl.load_policy(run).seed in (0, 1)
+    assert checkpoint.iterations(folder)[0] == before + 1
+    assert capsys.readouterr().err == ""
+
+
 # --- going on -----------------------------------------------------------------------------------
 
 
