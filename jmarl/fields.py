@@ -51,8 +51,8 @@ def out_of_bounds(value: Any, rule: Any) -> str:
     if isinstance(value, tuple) and len(value) < rule.get("entries", 0):
         return "one number or more"
     for entry in value if isinstance(value, tuple) else (value,):
-        if type(entry) is int and entry >= rule.get("below", 2**31):
-            return "below 2**31"
+        if type(entry) is int and entry >= (below := rule.get("below", 2**31)):
+            return "below 2**31" if below == 2**31 else f"below {below:,}"
         if above is not None and not entry > above:
             return f"above {above:g}"
         if low is not None and high is not None and not low <= entry <= high:

@@ -63,6 +63,7 @@ WRONG = {  # the words after `jmarl`: what the one line must say
     "train maddpg --out": ("out must have a value",),
     "train maddpg --gamma --seed 3": ("gamma must have a value",),
     "train maddpg --num_envs 9 --num-envs 4": ("num-envs must be given once",),
+    "train maddpg --total-steps 1e15": ("total_steps must be below 1,000,000,000,000,000",),
     "train maddpg --seed 5000000000": ("seed must be below 2**31", "5000000000"),
     "train maddpg --seed 2147483647 --seeds 2": ("seed + seeds must be at most 2**31",),
     "train maddpg --buffer-size 1e14": ("buffer_size must be below 2**31",),
