@@ -169,6 +169,7 @@ def test_a_run_goes_on_from_the_checkpoint_before_a_damaged_one(
     last, before = checkpoint.iterations(folder)[:2]
     flip(largest(folder / str(last) / "rest"))
     (folder / f"{last + 1}.part").mkdir()
+    (run / ".config.json.part").write_text("{")
     again = jmarl.resume(run, progress=False)
     (told,) = capsys.readouterr().err.splitlines()
     assert f"damaged: {folder / str(last)} (rest/" in told
@@ -179,6 +180,7 @@ def test_a_run_goes_on_from_the_checkpoint_before_a_damaged_one(
         assert untimed(lines(run, seed)) == untimed(lines(trained.path, seed))
     assert checkpoint.iterations(folder)[:2] == [last, before]
     assert {path.suffix for path in folder.iterdir()} == {""}
+    assert not (run / ".config.json.part").exists()
 
 
 def test_what_a_killed_process_left_is_swept(folder: Path) -> None:
@@ -345,6 +347,18 @@ def test_what_would_change_the_program_is_refused_by_name(
     (line,) = capsys.readouterr().err.splitlines()
     assert all(part in line for part in REFUSED[words]), line
     assert contents(run) == before
+
+
+def test_a_config_that_was_edited_is_refused_by_name(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = run / "config.json"
+    config.write_text(config.read_text().replace('"gamma": 0.95', '"gamma": 0.9'))
+    before = contents(run)
+    assert main(["train", "--resume", str(run), "--quiet"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "must have the config.json that it began with" in line
+    assert line.endswith("gamma was 0.95, got 0.9") and contents(run) == before
 
 
 def contents(run: Path) -> dict[str, bytes]:
