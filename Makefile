@@ -38,7 +38,7 @@ types: $(READY) ## pyright
 test: $(READY) ## pytest, a process for each core; PYTEST_ARGS="-k name -x" are passed on
 	$(BIN)/pytest $(SPREAD) -m "not slow" $(PYTEST_ARGS)
 
-test-slow: $(READY) ## what make test leaves out: the contract of environments that share their code with others
+test-slow: $(READY) ## what make test leaves out: the same laws for more environments and algorithms
 	$(BIN)/pytest $(SPREAD) -m slow $(PYTEST_ARGS)
 
 bench: $(READY) ## throughput of all algorithms, or of ALGO="qmix maddpg"

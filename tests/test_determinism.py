@@ -40,7 +40,7 @@ def trained(algorithm: str, out: Path) -> list[dict[str, Any]]:
     return [{k: v for k, v in record.items() if k not in clock} for record in records]
 
 
-@pytest.mark.parametrize("algorithm", QUICK)
+@pytest.mark.parametrize("algorithm", ["maddpg", pytest.param("qmix", marks=pytest.mark.slow)])
 def test_a_run_repeats_bit_for_bit_in_another_process(algorithm: str, tmp_path: Path) -> None:
     first, second = (trained(algorithm, tmp_path / name) for name in ("first", "second"))
     assert first == second and len(first) > 4

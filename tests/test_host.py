@@ -85,6 +85,7 @@ def test_metrics_are_json_lines_per_seed_that_count_true_steps(trained: jmarl.Re
     np.testing.assert_allclose(last, trained.returns[-1], rtol=1e-6)
 
 
+@pytest.mark.slow  # as is one of the laws in test_algorithms.py
 def test_a_vmapped_seed_equals_that_seed_alone(trained: jmarl.Result, tmp_path: Path) -> None:
     alone = {**TINY, "seeds": 1, "seed": 1}
     run = jmarl.train("maddpg", "toy/parts", out=tmp_path / "alone", **alone)
@@ -176,6 +177,7 @@ def test_the_environment_takes_the_actions_that_suit_the_algorithm(
     assert name == "mpe/simple_spread" and env_of(plan).spec.action_kind == kind
 
 
+@pytest.mark.slow  # likewise
 def test_a_second_chunk_does_not_compile(trained: jmarl.Result) -> None:
     """Ahead-of-time programs cannot recompile; tracing must not happen again either."""
     traces = 0
@@ -301,7 +303,7 @@ def test_a_run_killed_before_its_first_checkpoint_starts_again(
 ) -> None:
     assert trained.path is not None
     run = tmp_path / "run"
-    run.mkdir()
+    (run / "checkpoints").mkdir(parents=True)
     shutil.copy(trained.path / "config.json", run)
     again = jmarl.resume(run, progress=False)
     np.testing.assert_array_equal(again.returns, trained.returns)

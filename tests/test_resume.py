@@ -47,7 +47,12 @@ def resume_elsewhere(run: Path, kind: str) -> None:
     )
 
 
-@pytest.mark.parametrize("name", ALL)
+SOON = ("maddpg", "qmix")  # one of each kind; `make test-slow` goes through all
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=() if n in SOON else pytest.mark.slow) for n in ALL]
+)
 def test_a_run_resumed_in_a_new_process_is_the_unbroken_one(name: str, tmp_path: Path) -> None:
     recipe, whole, broken = ALL[name], tmp_path / "whole", tmp_path / "broken"
     config = tiny(recipe)

@@ -125,6 +125,7 @@ def test_the_state_tells_everything() -> None:
     assert not state[50:].any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("num_agents", [3, 5])
 def test_more_players_keep_the_contract(num_agents: int) -> None:
     env = jmarl_envs.make("hanabi/hanabi", num_agents=num_agents, episode_limit=30)

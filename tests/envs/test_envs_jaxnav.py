@@ -95,6 +95,7 @@ def test_the_state_tells_robots_and_map() -> None:
     assert not state[20:].any()
 
 
+@pytest.mark.slow
 def test_options_keep_the_contract() -> None:
     env = jmarl_envs.make(
         "jaxnav/jaxnav",

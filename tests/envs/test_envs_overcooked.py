@@ -106,6 +106,7 @@ def test_pictures_show_pots_and_burdens(soup: Any) -> None:
     assert [onions(step) for step in (1, 2, 5, 35)] == [6, 7, 7, 9]  # two piles of three
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [{"random_reset": True}, {"shaped_reward": 1.0}])
 def test_options_keep_the_contract(options: dict[str, Any]) -> None:
     env = jmarl_envs.make("overcooked/cramped_room", episode_limit=60, **options)

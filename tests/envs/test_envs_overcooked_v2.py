@@ -103,6 +103,7 @@ def test_pictures_show_pots_and_recipes(soup: Any) -> None:
     assert after(1).caption == "step 1, recipe: ingredients 0, 0, 0"
 
 
+@pytest.mark.slow
 def test_all_layouts_are_offered_and_open_as_the_librarys() -> None:
     with quietly():
         from jaxmarl.environments.overcooked_v2.layouts import overcooked_v2_layouts

@@ -111,6 +111,7 @@ def test_the_last_step_is_a_true_one() -> None:
         np.testing.assert_array_equal(out.view.state, view.state)  # all stay
 
 
+@pytest.mark.slow
 def test_more_players_keep_the_contract() -> None:
     env = jmarl_envs.make("storm/storm_np", num_agents=4, episode_limit=20)
     assert env.spec.teams == (0, 1, 2, 3)
