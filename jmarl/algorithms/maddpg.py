@@ -6,7 +6,6 @@ here, and the presets put them together (specs/actor_critic.md 1.1 and 1.2). Age
 axis [A, ...] of every parameter; agents of unequal sizes are padded (networks/initialisers.py).
 """
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -19,14 +18,14 @@ from flax import struct
 from jax import Array
 
 from jmarl import actions, targets
+from jmarl.algorithms.actor_critic import Learner, Nets, transitions
 from jmarl.algorithms.batch import Batch, fold, mean
 from jmarl.algorithms.recipe import Preset, Recipe, off_policy_plan
 from jmarl.exploration import ornstein_uhlenbeck
-from jmarl.fields import ConfigError, knob, static
-from jmarl.memory import replay
+from jmarl.fields import knob, static
 from jmarl.networks.base import Net
 from jmarl.networks.initialisers import Scheme
-from jmarl.networks.mlp import Moments, batch_moments, mlp
+from jmarl.networks.mlp import Moments, agents_moments, batch_moments, mlp, per_agent, running
 from jmarl.optim import clip_each, clip_global, descend, global_norm, polyak
 from jmarl.types import (
     ActionKind,
@@ -76,20 +75,6 @@ class Config(struct.PyTreeNode):
     standardise_rewards: bool = static(False)  # by mean and deviation of all remembered rewards
 
 
-class Nets(struct.PyTreeNode):
-    """Actors and critics (or what belongs to each); leaves [A, ...]."""
-
-    actor: Any
-    critic: Any
-
-
-class Learner(struct.PyTreeNode):
-    nets: Nets
-    target: Nets
-    opt: Nets
-    seen: Moments  # [A, O] running moments of observations; acting normalises with them
-
-
 @dataclass(frozen=True)
 class Maddpg:
     spec: EnvSpec
@@ -136,12 +121,8 @@ class Maddpg:
         actor_key, critic_key = jax.random.split(key)
         agents = self.spec.num_agents
         nets = Nets(
-            jax.vmap(self.actor.init)(
-                jax.random.split(actor_key, agents), self.spec.obs_mask(), self.head.real()
-            ),
-            jax.vmap(self.critic.init)(
-                jax.random.split(critic_key, agents), self.critic_mask(), np.ones((agents, 1), bool)
-            ),
+            per_agent(self.actor).init(actor_key, self.spec.obs_mask(), self.head.real()),
+            per_agent(self.critic).init(critic_key, self.critic_mask(), np.ones((agents, 1), bool)),
         )
         opt = Nets(
             jax.vmap(self.tx.actor.init)(nets.actor), jax.vmap(self.tx.critic.init)(nets.critic)
@@ -216,7 +197,7 @@ class Maddpg:
     def goal(self, target: Nets, agent: Array, batch: Batch, noise: Array) -> Array:
         """y = r_i + gamma Q'_i(o', a'), a' from all target actors; [N]."""
         view = batch.next_view
-        out = self.outputs(target.actor, view.obs, self.moments(view.obs, batch.weight))
+        out = self.outputs(target.actor, view.obs, agents_moments(view.obs, batch.weight))
         if self.cfg.target_actions == "sample":
             vector = self.head.sample(out, noise, view.available)
         else:
@@ -243,7 +224,7 @@ class Maddpg:
     ) -> Array:
         """-Q_i(o, a) with the agent's own action from its actor, plus the output penalty."""
         view, cfg = batch.view, self.cfg
-        moments = self.moments(view.obs, batch.weight)
+        moments = agents_moments(view.obs, batch.weight)
         own_moments = jax.tree.map(lambda x: x[agent], moments)
         out = self.actor.apply(params, view.obs[:, agent], own_moments)
         spread = lambda x: jnp.broadcast_to(x[:, None], (len(x), self.spec.num_agents, x.shape[-1]))
@@ -262,7 +243,7 @@ class Maddpg:
 
     def outputs(self, params: Params, obs: Array, moments: Moments) -> Array:
         """All actors' outputs: [..., A, O] -> [..., A, V]."""
-        return jax.vmap(self.actor.apply, (0, -2, 0), -2)(params, obs, moments)
+        return per_agent(self.actor).apply(params, obs, moments)
 
     def value(
         self, params: Params, agent: Array, view: View, vector: Array, weight: Array
@@ -283,15 +264,9 @@ class Maddpg:
         joint = np.concatenate([part.reshape(-1) for part in seen])
         return np.broadcast_to(joint, (self.spec.num_agents, joint.size))
 
-    def moments(self, obs: Array, weight: Array) -> Moments:
-        """Of each agent's observations over a batch: [N, A, O] -> [A, O]."""
-        return jax.vmap(batch_moments, (1, None))(obs, weight)
-
     def look(self, seen: Moments, batch: Batch) -> Moments:
-        """Running moments after one more batch: torch's momentum 0.1 and unbiased variance."""
-        new, count = self.moments(batch.view.obs, batch.weight), batch.weight.sum()
-        new = new.replace(variance=new.variance * count / jnp.maximum(count - 1, 1))
-        return polyak(new, seen, 0.1)
+        """Running moments after one more batch."""
+        return running(seen, batch.view.obs, batch.weight)
 
     # --- batches --------------------------------------------------------------------------------
 
@@ -322,18 +297,9 @@ def make(spec: EnvSpec, cfg: Config) -> Maddpg:
 
 
 def memory(spec: EnvSpec, cfg: Config, num_envs: int, rollout_length: int) -> Memory[Any]:
-    """A replay of `buffer_size` transitions that keeps what MADDPG reads."""
-    lean = lambda rollout: rollout.replace(view=rollout.view.replace(state=None, entities=None))
-    rollouts = math.ceil(cfg.buffer_size / (num_envs * rollout_length))
-    if rollouts * rollout_length < 2:
-        raise ConfigError(f"buffer_size must be above num_envs, {num_envs}, got {cfg.buffer_size}")
-    return replay(
-        rollout_length,
-        rollouts,
-        batch_size=cfg.batch_size * (spec.num_agents if cfg.own_batches else 1),
-        standardise_rewards=cfg.standardise_rewards,
-        keep=lean,
-    )
+    """Of single transitions, as many for each agent as `own_batches` says."""
+    size = cfg.batch_size * (spec.num_agents if cfg.own_batches else 1)
+    return transitions(cfg, num_envs, rollout_length, size)
 
 
 def action_kinds(cfg: Config) -> tuple[ActionKind, ...]:

@@ -10,6 +10,7 @@ from jax import Array
 
 from jmarl.networks.base import Net, functional
 from jmarl.networks.initialisers import Scheme, linear, uniform
+from jmarl.optim import polyak
 from jmarl.types import Key, Params
 
 
@@ -23,7 +24,8 @@ class Moments(struct.PyTreeNode):
 class Mlp(nn.Module):
     """fc3(relu(fc2(relu(fc1(x))))) for two `hidden` widths, optionally of a batch-normed x.
 
-    `last_bound` draws the last kernel from U(+-last_bound) instead of the scheme's.
+    `last_bound` draws the last kernel from U(+-last_bound) instead of the scheme's; `slope` is
+    what the activations keep of negative numbers; `affine` gives the norm a scale and a bias.
     """
 
     hidden: tuple[int, ...]
@@ -31,13 +33,15 @@ class Mlp(nn.Module):
     scheme: Scheme
     norm_input: bool
     last_bound: float | None
+    slope: float
+    affine: bool
     real_in: Array  # [in] bool
     real_out: Array  # [out] bool
 
     @nn.compact
     def __call__(self, x: Array, moments: Moments) -> Array:
         if self.norm_input:
-            x = InputNorm(name="norm")(x, moments)
+            x = InputNorm(self.affine, name="norm")(x, moments)
         real = self.real_in
         for depth, width in enumerate((*self.hidden, self.out), start=1):
             last = depth > len(self.hidden)
@@ -46,18 +50,28 @@ class Mlp(nn.Module):
             if last and self.last_bound is not None:
                 kernel = uniform(jnp.asarray(self.last_bound), outputs)
             x = nn.Dense(width, kernel_init=kernel, bias_init=bias, name=f"fc{depth}")(x)
-            x, real = (x if last else nn.relu(x)), outputs
+            x, real = (x if last else rectified(x, self.slope)), outputs
         return x
 
 
 class InputNorm(nn.Module):
-    """Batch normalisation with scale and bias; whoever calls decides which moments to use."""
+    """Batch normalisation; whoever calls decides which moments to use."""
+
+    affine: bool
 
     @nn.compact
     def __call__(self, x: Array, moments: Moments) -> Array:
+        x = (x - moments.mean) * jax.lax.rsqrt(moments.variance + 1e-5)
+        if not self.affine:
+            return x
         scale = self.param("scale", nn.initializers.ones, x.shape[-1:])
         bias = self.param("bias", nn.initializers.zeros, x.shape[-1:])
-        return (x - moments.mean) * jax.lax.rsqrt(moments.variance + 1e-5) * scale + bias
+        return x * scale + bias
+
+
+def rectified(x: Array, slope: float) -> Array:
+    """max(x, slope x)."""
+    return nn.leaky_relu(x, slope) if slope else nn.relu(x)
 
 
 def mlp(
@@ -66,11 +80,14 @@ def mlp(
     scheme: Scheme,
     norm_input: bool = False,
     last_bound: float | None = None,
+    slope: float = 0.0,
+    affine: bool = True,
 ) -> Net[Array]:
     """`init(key, real_in [in], real_out [out])`; `apply(params, x [..., in], moments)`."""
 
     def net(real_in: Array, real_out: Array) -> Net[Any]:
-        return functional(Mlp(hidden, out, scheme, norm_input, last_bound, real_in, real_out))
+        style = scheme, norm_input, last_bound, slope, affine
+        return functional(Mlp(hidden, out, *style, real_in, real_out))
 
     def init(key: Key, real_in: Array, real_out: Array) -> Params:
         x = jnp.zeros(real_in.shape)
@@ -88,3 +105,27 @@ def batch_moments(x: Array, weight: Array) -> Moments:
     share = (weight / jnp.maximum(weight.sum(), 1))[:, None]
     mean = (share * x).sum(0)
     return Moments(mean, (share * (x - mean) ** 2).sum(0))
+
+
+# --- one network for each agent -------------------------------------------------------------------
+
+
+def per_agent(net: Net[Array]) -> Net[Array]:
+    """Such a network for each agent: parameters, masks and moments [A, ...], x [..., A, in]."""
+
+    def init(key: Key, real_in: Array, real_out: Array) -> Params:
+        return jax.vmap(net.init)(jax.random.split(key, len(real_in)), real_in, real_out)
+
+    return Net(init, jax.vmap(net.apply, (0, -2, 0), -2))
+
+
+def agents_moments(x: Array, weight: Array) -> Moments:
+    """Of each agent's inputs over a batch: [N, A, in] -> [A, in]."""
+    return jax.vmap(batch_moments, (1, None))(x, weight)
+
+
+def running(seen: Moments, x: Array, weight: Array) -> Moments:
+    """Averages [A, in] after one more batch: torch's momentum 0.1 and unbiased variance."""
+    new, count = agents_moments(x, weight), weight.sum()
+    new = new.replace(variance=new.variance * count / jnp.maximum(count - 1, 1))
+    return polyak(new, seen, 0.1)
