@@ -21,15 +21,19 @@ if TYPE_CHECKING:
     from jmarl.api import render as render
     from jmarl.api import resume as resume
     from jmarl.api import train as train
+    from jmarl.contest import crossplay as crossplay
     from jmarl.fields import ConfigError as ConfigError
     from jmarl.insight import attention as attention
     from jmarl.insight import plot as plot
+    from jmarl.pairings import Crossplay as Crossplay
     from jmarl.recording import Attended as Attended
     from jmarl.recording import Rendered as Rendered
 
 OFFERED = {
     "ConfigError": "jmarl.fields",
     "Attended": "jmarl.recording",
+    "Crossplay": "jmarl.pairings",
+    "crossplay": "jmarl.contest",
     "Rendered": "jmarl.recording",
     **dict.fromkeys(("attention", "plot"), "jmarl.insight"),
     **dict.fromkeys(

@@ -28,11 +28,13 @@ Multi-agent reinforcement learning in JAX.
   jmarl train --resume RUN                go on with a run
   jmarl eval RUN                          play fresh episodes with its teams
   jmarl render ENV|RUN                    write a GIF of an episode
+  jmarl crossplay RUN RUN ...             let every team of a run meet every team of another
   jmarl plot attention RUN                draw to whom a team's attention goes
 
 Exit codes: 0; 1 the run's folder could not be written; 2 wrong use; 3 NaN or infinity in training;
 130 after Ctrl-C, 143 after SIGTERM.
 """
+CHECKPOINT = "newest, best (of each seed) or an iteration that is there [newest]"
 
 
 class Parser(argparse.ArgumentParser):
@@ -82,6 +84,7 @@ def command(words: list[str]) -> int:
     commands = {
         "train": train,
         "eval": evaluate,
+        "crossplay": crossplay,
         "render": render,
         "plot": plot,
         "envs": envs,
@@ -142,8 +145,7 @@ def evaluate(words: list[str]) -> int:
     parser.add_argument("run", help="the run's folder")
     parser.add_argument("--episodes", default="320", help="of each team [320]")
     parser.add_argument("--seed", default="0", help="of the episodes [0]")
-    told = "newest, best (of each seed) or an iteration that is there [newest]"
-    parser.add_argument("--checkpoint", default="newest", help=told)
+    parser.add_argument("--checkpoint", default="newest", help=CHECKPOINT)
     args = parser.parse_args(words)
     from jmarl import api
     from jmarl.config import of_type
@@ -156,6 +158,32 @@ def evaluate(words: list[str]) -> int:
     for name, values in scores.items():
         table.add_row(name, f"{floor[name]:.3f}", *(f"{value:.3f}" for value in values))
     show(table)
+    return 0
+
+
+def crossplay(words: list[str]) -> int:
+    about = "Let every team of a run meet every team of another, in an environment of two teams."
+    parser = Parser(prog="jmarl crossplay", description=about)
+    parser.add_argument("runs", nargs="*", metavar="RUN", help="folders of at least two runs")
+    parser.add_argument("--episodes", default="100", help="of each pairing of seeds [100]")
+    parser.add_argument("--seed", default="0", help="of the episodes [0]")
+    parser.add_argument("--checkpoint", default="newest", help=CHECKPOINT)
+    told = "the PNG; numbers go beside it as JSON [crossplay-ENV.png in this folder]"
+    parser.add_argument("--out", default="", help=told)
+    args = vars(parser.parse_args(words))
+    with Console(stderr=True).status("playing"):
+        from jmarl.contest import tabulate
+
+        path, found = tabulate(args.pop("runs"), **args)
+    first, second = found.spec.team_names
+    for measure in found.measures:
+        table = Table(f"{measure}: {first} of", *(f"{second} of {run}" for run in found.runs))
+        for run, row in zip(found.runs, found.table(measure), strict=True):
+            table.add_row(
+                run, *(f"{mean:.3f}" + f" ± {half:.2g}" * bool(half) for mean, half in row)
+            )
+        show(table)
+    print(f"PNG        {path}, numbers in {path.with_suffix('.json').name}")
     return 0
 
 

@@ -15,6 +15,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from jmarl.files import write_whole
+from jmarl.pairings import Crossplay
 from jmarl.recording import Attended
 from jmarl.statistics import interval
 
@@ -203,3 +204,39 @@ def earnings(axes: Axes, seen: Attended) -> None:
     axes.grid(alpha=0.25)
     if len(names) > 1:
         axes.legend(ncols=len(names), **ABOVE)
+
+
+def crossplay_tables(found: Crossplay) -> Figure:
+    """Who came how far against whom: a coloured table for each measure."""
+    runs, measures = found.runs, found.measures
+    columns = min(2, len(measures))
+    rows = math.ceil(len(measures) / columns)
+    side = 1.6 + 1.3 * len(runs)
+    figure = Figure(figsize=(columns * (side + 1), rows * side), layout="constrained")
+    panels = figure.subplots(rows, columns, squeeze=False).ravel()
+    for panel in panels[len(measures) :]:
+        panel.set_axis_off()
+    for panel, measure in zip(panels, measures, strict=False):
+        coloured_table(panel, found.table(measure), runs)
+        first, second = found.spec.team_names
+        panel.set(title=measure, xlabel=f"{second} of", ylabel=f"{first} of")
+    several = any(values.size > 1 for values in found.scores[0, 0].values())
+    figure.suptitle(
+        f"{found.spec.name}: every team against every other, {found.episodes:,} episodes a pairing"
+        + "\nmean over pairings of seeds, and half its 95% interval" * several
+    )
+    return figure
+
+
+def coloured_table(axes: Axes, table: np.ndarray, names: Sequence[str]) -> None:
+    """Means and half widths [R, R, 2], first run down and second run across."""
+    means = table[..., 0]
+    axes.imshow(means, cmap="viridis")
+    middle = (means.min() + means.max()) / 2
+    for (row, column), mean in np.ndenumerate(means):
+        half = table[row, column, 1]
+        text = f"{mean:.3g}" + f"\n±{half:.2g}" * bool(half)
+        color = "white" if mean <= middle else "black"
+        axes.text(column, row, text, ha="center", va="center", color=color)
+    axes.set_xticks(range(len(names)), names, rotation=30, ha="right")
+    axes.set_yticks(range(len(names)), names)

@@ -19,7 +19,7 @@ LAYERS = (  # from the ground up; a file may import its own layer and those belo
 )
 HOST = len(LAYERS)  # everything else in jmarl/ but
 # which lie above and join jmarl to jmarl_envs
-FACES = {"api", "insight", "report", "cli", "__main__", "__init__"}
+FACES = {"api", "contest", "insight", "report", "cli", "__main__", "__init__"}
 SUITES = {"jmarl_envs", "jaxmarl", "jumanji"}
 EDGES = {  # the one module that may import each of these
     "wandb": "jmarl/sinks.py",
