@@ -82,7 +82,7 @@ class Program:
         positions = run.num_envs * length
         refuse_impossible(env, experiment, positions, plan.warmup_rollouts)
         self.updates_asked = plan.updates_asked
-        # an episode takes one position more than steps
+        # a truncated episode takes one position more than steps, and is as long as the limit
         rollouts = math.ceil(run.total_steps * (limit + 1) / limit / positions)
         longest = max(1, min(200, UPDATES_PER_CHUNK // plan.updates_per_rollout))
         learning = rollouts - plan.warmup_rollouts

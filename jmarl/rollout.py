@@ -37,7 +37,7 @@ class Actors(struct.PyTreeNode):
     view: Any  # View [B, ...]
     carry: Any  # the policy's, as it was before seeing `view`
     start: Array  # [B] `view` opens an episode
-    ended: Array  # [B] `view` is an episode's last: the next step resets instead
+    ended: Array  # [B] `view` is a truncated episode's last: the next position only resets
     episode: Episode
 
 
@@ -62,7 +62,8 @@ def rollout(
 ) -> tuple[Actors, tuple[Step, Episode]]:
     """Act for `length` positions; returns steps and running episodes, [T, B, ...] each.
 
-    An ended episode's last view fills one position with `valid` false (design.md, section 4).
+    A truncated episode's last view fills one position with `valid` false, as it is bootstrapped
+    from; after a true end nothing is, and the next position opens the next episode at once.
     """
     one = lambda actors, key: advance(env, policy, actors, key)
     return jax.lax.scan(one, actors, jax.random.split(key, length))
@@ -71,7 +72,7 @@ def rollout(
 def advance(
     env: Environment[Any], policy: Policy[Any], actors: Actors, key: Key
 ) -> tuple[Actors, tuple[Step, Episode]]:
-    """One position of a rollout, [B, ...]: a step, or the reset of an environment that ended."""
+    """One position of a rollout, [B, ...]: a step, or the reset after a truncation."""
     num_envs = actors.start.shape[0]
     carry_key, act_key, step_key, reset_key = jax.random.split(key, 4)
     carry = tree_where(actors.start, policy.reset(carry_key, num_envs), actors.carry)
@@ -91,11 +92,12 @@ def advance(
         extras=extras,
     )
     episode = continued(env.spec, actors, out)
+    opens = step.terminated | actors.ended
     env_state, view = reset_ended(
-        env, actors.ended, env_state, out.view, jax.random.split(reset_key, num_envs)
+        env, opens, env_state, out.view, jax.random.split(reset_key, num_envs)
     )
-    ended = step.terminated | step.truncated
-    return Actors(env_state, view, carry, ~valid, ended, episode), (step, episode)
+    ended = step.truncated & ~opens
+    return Actors(env_state, view, carry, opens, ended, episode), (step, episode)
 
 
 def continued(spec: EnvSpec, actors: Actors, out: Outcome) -> Episode:
@@ -172,7 +174,7 @@ def transition(steps: Step, after: Actors) -> Transition:
 class Tally(struct.PyTreeNode):
     """What the finished episodes of a rollout came to. All sums, so tallies add up."""
 
-    env_steps: Array  # [] true steps; positions spent on resets are not counted
+    env_steps: Array  # [] true steps; positions that only reset are not counted
     episodes: Array  # [] finished
     returns: Array  # [A]
     length: Array  # []

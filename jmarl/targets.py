@@ -1,4 +1,7 @@
-"""Return targets. Axes [T, B, ...]; cut at episode ends, bootstrapped unless terminated."""
+"""Return targets. Axes [T, B, ...]; cut at episode ends, bootstrapped unless terminated.
+
+What stands behind a termination is the next episode: `1 - terminated` keeps it out.
+"""
 
 from typing import Any
 
@@ -12,7 +15,8 @@ from jmarl.types import Transition
 def one_step(reward: Array, future: Array, terminated: Array, gamma: Any) -> Array:
     """r + gamma (1 - terminated) future, without a gradient. All of one shape.
 
-    `future` is the value of the true next view, so truncation needs no special case.
+    `future` is the value of the true next view, also after a truncation, which so needs no
+    special case.
     """
     return jax.lax.stop_gradient(reward + gamma * (1 - terminated) * future)
 
@@ -21,7 +25,7 @@ def lambda_returns(values: Array, batch: Transition, gamma: Any, trace: Any) -> 
     """TD(lambda) targets [T, B, A] from values [T+1, B, A] of the views (Sutton & Barto, 12.2).
 
     G_t = r_t + gamma (1 - terminated_t) [(1 - trace) V_{t+1} + trace G_{t+1}], where G is V at a
-    position that only holds an episode's last view. Without a gradient.
+    position that only holds a truncated episode's last view. Without a gradient.
     """
     widen = lambda x: x[..., None]
 

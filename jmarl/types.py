@@ -56,8 +56,9 @@ class Outcome(struct.PyTreeNode):
 class Step(struct.PyTreeNode):
     """One position of a rollout: a view, and what was done there.
 
-    `valid` is false where an ended episode's last view stands: nothing was stepped there, the
-    environment was reset instead. So the view at t+1 is always the true successor of t.
+    `valid` is false where a truncated episode's last view stands: nothing was stepped there, the
+    environment was reset instead. So the view at t+1 is the true successor of t, but after
+    `terminated`, where no value is asked for: there it opens the next episode.
     """
 
     view: View
@@ -73,7 +74,8 @@ class Step(struct.PyTreeNode):
 class Transition(struct.PyTreeNode):
     """What an update reads: T steps, and the T+1 views around them.
 
-    `view[t + 1]` is the true successor of `view[t]` wherever `valid[t]`; nothing is stored twice.
+    `view[t + 1]` is the true successor of `view[t]` wherever `valid[t]`, unless `terminated[t]`:
+    then it is another episode's first and `start[t + 1]`. Nothing is stored twice.
     """
 
     view: View  # [T+1, B, ...]

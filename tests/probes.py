@@ -293,18 +293,20 @@ def by_hand(
         carry = tree_where(jnp.array(start), policy.reset(carry_key, num_envs), carry)
         views = jax.tree.map(lambda *xs: jnp.stack(xs), *[view for _, view in worlds])
         carry, action, extras = act(carry, views, act_key)
-        row = {"view": views, "action": action, "extras": extras, "start": start, "ended": ended}
+        row = {"view": views, "action": action, "extras": extras}
+        row |= {"start": start.copy(), "ended": ended.copy()}
         step_keys = jax.random.split(step_key, num_envs)
         reset_keys = jax.random.split(reset_key, num_envs)
         outs: list[Any] = []
         for b, (state, _) in enumerate(worlds):
-            if ended[b]:
-                worlds[b] = reset(reset_keys[b])
-                outs.append(None)
-            else:
+            out: Any = None
+            if not ended[b]:
                 state, out = step(state, action[b], step_keys[b])
                 worlds[b] = state, out.view
-                outs.append(out)
+            opens = ended[b] or bool(out.terminated)
+            if opens:
+                worlds[b] = reset(reset_keys[b])
+            start[b], ended[b] = opens, not opens and bool(out.truncated)
+            outs.append(out)
         rows.append({**row, "outs": outs})
-        start, ended = ended, [o is not None and bool(o.terminated | o.truncated) for o in outs]
     return rows

@@ -229,6 +229,24 @@ def test_truncation_bootstraps_and_termination_does_not(case: Case) -> None:
     assert_same(case.update(shaken(batch.replace(terminated=yes), 1)), ends)
 
 
+def test_episodes_behind_each_other_teach_what_they_teach_side_by_side(case: Case) -> None:
+    """Behind a true end the next episode stands at once: no value, memory or action crosses it."""
+    columns = case.batch.valid.shape[1] // 2
+    one, two = (
+        jax.tree.map(lambda x, cut=cut: x[:, cut], case.batch)
+        for cut in (slice(columns), slice(columns, None))
+    )
+    one = one.replace(terminated=jnp.ones_like(one.terminated))
+    beside = jax.tree.map(lambda *x: jnp.concatenate(x, 1), one, two)
+    around = lambda tree: (tree.view, tree.start)
+    first = jax.tree.map(lambda x: x[:1], around(one))
+    view, start = jax.tree.map(lambda *x: jnp.concatenate(x), first, around(two))
+    bare = lambda batch: batch.replace(view=None, start=None)
+    behind = jax.tree.map(lambda *x: jnp.concatenate(x), bare(one), bare(two))
+    behind = behind.replace(view=view, start=start)
+    assert_same(case.update(behind), case.update(beside), rtol=1e-4, atol=1e-6)
+
+
 def test_positions_without_a_step_teach_nothing(case: Case) -> None:
     """Where nothing was stepped, action, reward and flags may be anything."""
     batch = case.batch

@@ -177,24 +177,32 @@ def test_ratios_by_hand(env_rung: ModuleType) -> None:
 
 
 def test_a_position_that_resets_is_no_step(env_rung: ModuleType) -> None:
-    """Episodes of 3 steps take 4 positions: 16 positions are 12 steps in each environment."""
+    """Episodes cut after 3 steps take 4 positions: 16 are 12 steps in each environment."""
     sides = __import__("sides")
     running = env_rung.Running(sides.ours(jmarl_envs.make("toy/clock", episode_limit=3)), 5)
     assert [running.run(times).env_steps for times in (1, 2)] == [5 * 12, 5 * 24]
 
 
-def test_observations_and_rewards_are_summed_and_states_left_out() -> None:
-    """toy/clock: (1, time/limit) to each of two agents, and 1 to each at every step."""
+# (steps, sum) of five positions of three environments: two agents see 1 and, where it means
+# something, the time t/4, and earn 1 each; a last view that the clock cut is only seen
+SEEN = {
+    True: [*((3, 6 * (2 + t / 4)) for t in range(4)), (3, 12)],
+    False: [*((3, 12) for _ in range(4)), (0, 6)],
+}
+
+
+@pytest.mark.parametrize("terminates", [True, False])
+def test_observations_and_rewards_are_summed_and_states_left_out(terminates: bool) -> None:
+    """Of true steps, and of positions that only reset."""
     sides = __import__("sides")
-    side = sides.ours(jmarl_envs.make("toy/clock", episode_limit=4, terminates=True))
+    side = sides.ours(jmarl_envs.make("toy/clock", episode_limit=4, terminates=terminates))
     carry = side.open(jax.random.key(0), 3)
     assert carry.view.state is None and carry.view.entities is None
     seen = []
     for _ in range(5):
         carry, steps, total = side.step(carry, jax.random.key(1))
         seen.append((int(steps), float(total)))
-    # per environment: two agents see 1 + t/4 and earn 1 each; at the end they only see 1 + 1
-    assert seen == [(3, 3 * 2 * (2 + t / 4)) for t in range(4)] + [(0, 3 * 2 * 2)]
+    assert seen == SEEN[terminates]
 
 
 class Library:

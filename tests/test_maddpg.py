@@ -332,8 +332,8 @@ def test_the_memory_holds_what_maddpg_reads() -> None:
 
 
 def test_time_and_environments_fold_into_one_axis() -> None:
-    """Transition t of environment b comes at t B + b with its own next view; a state may be empty,
-    and weights are one where a step was taken."""
+    """Transition t of environment b comes at t B + b with its own next view, but where that is
+    another episode's; a state may be empty, and weights are one where a step was taken."""
     batch = random_batch(SPEC, 5)
     one, two = batch, random_batch(SPEC, 5, seed=1)
     join = lambda x, y: jnp.concatenate([x, y[-1:]])
@@ -344,7 +344,8 @@ def test_time_and_environments_fold_into_one_axis() -> None:
         for b in range(5):
             n = t * 5 + b
             np.testing.assert_array_equal(flat.view.obs[n], batch.view.obs[t, b])
-            np.testing.assert_array_equal(flat.next_view.obs[n], batch.view.obs[t + 1, b])
+            after = batch.view.obs[t if batch.terminated[t, b] else t + 1, b]
+            np.testing.assert_array_equal(flat.next_view.obs[n], after)
             np.testing.assert_array_equal(flat.action[n], batch.action[t, b])
             np.testing.assert_array_equal(flat.reward[n], batch.reward[t, b])
             assert flat.terminated[n] == batch.terminated[t, b]

@@ -69,35 +69,54 @@ def test_equals_stepping_by_hand(played: Played, hand: list[dict[str, Any]]) -> 
     assert not np.all(steps.valid) and np.any(steps.terminated) and np.any(steps.truncated)
 
 
-def test_next_view_is_always_the_true_successor(played: Played, hand: list[dict[str, Any]]) -> None:
-    """Also where the episode ends there: its last view stands at t+1, not a fresh one."""
+def test_next_view_is_the_true_successor_unless_the_episode_terminated(
+    played: Played, hand: list[dict[str, Any]]
+) -> None:
+    """Where the clock cut it the last view stands at t+1, behind a true end a fresh one."""
     after, steps, _ = played
-    views = transition(steps, after).view
+    batch = transition(steps, after)
     for t, row in enumerate(hand):
         for b, out in enumerate(row["outs"]):
-            if out is not None:
-                assert_same(pick(views, (t + 1, b)), out.view)
+            if out is not None and out.terminated:
+                assert batch.start[t + 1, b] and batch.view.obs[t + 1, b, 0, 1] == 0
+            elif out is not None:
+                assert_same(pick(batch.view, (t + 1, b)), out.view)
 
 
-def test_flags_of_episodes_of_two_steps() -> None:
-    """Two steps, then a position that only holds the last view, then a new episode."""
-    _, steps, episodes = play((2, 2), 1, 7)
-    flags = {name: getattr(steps, name)[:, 0].astype(int).tolist() for name in FLAGS}
-    assert flags == {
-        "start": [1, 0, 0, 1, 0, 0, 1],
-        "valid": [1, 1, 0, 1, 1, 0, 1],
-        "terminated": [0, 1, 0, 0, 1, 0, 0],
-        "truncated": [0, 0, 0, 0, 0, 0, 0],
+def test_flags_of_episodes_that_terminate() -> None:
+    """Two steps, and two of the next episode: no position is lost."""
+    _, steps, episodes = play((2, 2), 1, 5)
+    assert flags_of(steps) == {
+        "start": [1, 0, 1, 0, 1],
+        "valid": [1, 1, 1, 1, 1],
+        "terminated": [0, 1, 0, 1, 0],
+        "truncated": [0, 0, 0, 0, 0],
     }
-    assert steps.view.obs[:, 0, 0, 1].tolist() == [0, 1, 2, 0, 1, 2, 0]  # the time seen
-    assert episodes.length[:, 0][np.array(steps.valid[:, 0])].tolist() == [1, 2, 1, 2, 1]
+    assert steps.view.obs[:, 0, 0, 1].tolist() == [0, 1, 0, 1, 0]  # the time seen
+    assert episodes.length[:, 0].tolist() == [1, 2, 1, 2, 1]
 
 
-FLAGS = ("start", "valid", "terminated", "truncated")
+def test_flags_of_episodes_that_are_truncated() -> None:
+    """Three steps, then a position that only holds the last view, then a new episode."""
+    _, steps, episodes = play((3, 3), 1, 6)
+    assert flags_of(steps) == {
+        "start": [1, 0, 0, 0, 1, 0],
+        "valid": [1, 1, 1, 0, 1, 1],
+        "terminated": [0, 0, 0, 0, 0, 0],
+        "truncated": [0, 0, 1, 0, 0, 0],
+    }
+    assert steps.view.obs[:, 0, 0, 1].tolist() == [0, 1, 2, 3, 0, 1]
+    assert episodes.length[:, 0][np.array(steps.valid[:, 0])].tolist() == [1, 2, 3, 1, 2]
+
+
+def flags_of(steps: Step) -> dict[str, list[int]]:
+    """Of the first environment."""
+    names = ("start", "valid", "terminated", "truncated")
+    return {name: getattr(steps, name)[:, 0].astype(int).tolist() for name in names}
 
 
 def test_episodes_of_one_step() -> None:
-    """An environment that ends at once: every other position resets."""
+    """An environment whose clock runs out at once: every other position resets."""
     _, steps, episodes = play((1, 1), 2, 5)
     for b in range(2):
         assert steps.valid[:, b].tolist() == [True, False, True, False, True]
@@ -124,22 +143,24 @@ def test_nothing_leaks_from_steps_that_were_not_taken(played: Played) -> None:
 def test_flags_follow_from_each_other(played: Played) -> None:
     after, steps, _ = played
     batch = transition(steps, after)
-    ended = steps.terminated | steps.truncated
-    np.testing.assert_array_equal(steps.valid[1:], ~ended[:-1])
-    np.testing.assert_array_equal(batch.start[1:], ~steps.valid)
+    np.testing.assert_array_equal(steps.valid[1:], ~steps.truncated[:-1])
+    np.testing.assert_array_equal(batch.start[1:], steps.terminated | ~steps.valid)
     np.testing.assert_array_equal(batch.start, batch.view.obs[..., 0, 1] == 0)
-    np.testing.assert_array_equal(after.ended, ended[-1])
+    np.testing.assert_array_equal(after.ended, steps.truncated[-1])
 
 
-def test_rollouts_go_on_where_the_last_one_stopped() -> None:
-    """Seven positions, then seven more, are one stream: the second opens with the first's end."""
+@pytest.mark.parametrize(("length", "flag"), [(7, "truncated"), (8, "terminated")])
+def test_rollouts_go_on_where_the_last_one_stopped(length: int, flag: str) -> None:
+    """Some positions, then as many, are one stream: the second opens with the first's end."""
     env, policy = Marks(LENGTHS), counting_policy()
-    run = jit(lambda actors, key: rollout(env, policy, actors, key, 7))
+    run = jit(lambda actors, key: rollout(env, policy, actors, key, length))
     actors = open_actors(env, policy, 8, KEYS[0])
     middle, (first, episodes) = run(actors, KEYS[0])
     _, (second, later) = run(middle, KEYS[1])
     assert_same(pick(transition(first, middle).view, -1), pick(second.view, 0))
-    np.testing.assert_array_equal(second.valid[0], ~(first.terminated | first.truncated)[-1])
+    assert getattr(first, flag)[-1].any()
+    np.testing.assert_array_equal(second.valid[0], ~first.truncated[-1])
+    np.testing.assert_array_equal(second.start[0], first.terminated[-1] | ~first.valid[-1])
     seen = np.concatenate([first.extras[0], second.extras[0]])
     np.testing.assert_array_equal(
         seen, np.concatenate([first.view.obs, second.view.obs])[..., 0, 1]

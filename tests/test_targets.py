@@ -12,7 +12,8 @@ T, B, A, GAMMA = 12, 40, 2, 0.9
 
 
 def random_batch(seed: int) -> tuple[np.ndarray, Transition]:
-    """Values and a segment in which ended episodes take a position to reset; nothing else does."""
+    """Values and a segment in which truncated episodes take a position to reset; nothing else
+    does, and behind a termination stands the next episode."""
     rng = np.random.default_rng(seed)
     flags = np.zeros((3, T, B), bool)
     terminated, truncated, valid = flags
@@ -21,7 +22,7 @@ def random_batch(seed: int) -> tuple[np.ndarray, Transition]:
         valid[t] = ~ended
         ends = rng.random((2, B)) < 0.2
         terminated[t], truncated[t] = valid[t] & ends[0], valid[t] & ends[1] & ~ends[0]
-        ended = terminated[t] | truncated[t]
+        ended = truncated[t]
     values, reward = rng.normal(size=(T + 1, B, A)), rng.normal(size=(T, B, A))
     reward *= valid[..., None]
     batch = Transition(
@@ -89,24 +90,25 @@ def test_n_step_returns_equal_brute_force(steps: int) -> None:
 
 
 def test_returns_by_hand() -> None:
-    """gamma 1/2, trace 1/2: rewards 1, 2 and a cut; the last view is worth 8."""
+    """gamma 1/2, trace 1/2: rewards 1, 2 and a cut; the last view is worth 8. Then 4 and a true
+    end; then 2, and a view worth 16."""
     column = lambda *x: jnp.array(x)[:, None]
     batch = Transition(
         view=None,  # pyright: ignore[reportArgumentType]
-        start=column(True, False, False, True, False),
-        action=jnp.zeros((4, 1)),
-        reward=column(1.0, 2.0, 0.0, 4.0)[..., None],
-        terminated=column(False, False, False, True),
-        truncated=column(False, True, False, False),
-        valid=column(True, True, False, True),
+        start=column(True, False, False, True, True, False),
+        action=jnp.zeros((5, 1)),
+        reward=column(1.0, 2.0, 0.0, 4.0, 2.0)[..., None],
+        terminated=column(False, False, False, True, False),
+        truncated=column(False, True, False, False, False),
+        valid=column(True, True, False, True, True),
     )
-    values = column(100.0, 4.0, 8.0, 100.0, 16.0)[..., None]
+    values = column(100.0, 4.0, 8.0, 100.0, 100.0, 16.0)[..., None]
     goals = lambda_returns(values, batch, 0.5, 0.5)[:, 0, 0]
-    # G1 = 2 + 8/2 = 6; G0 = 1 + (4 + 6)/4 = 3.5; the next episode ends at once: G3 = 4
-    assert goals.tolist() == [3.5, 6.0, 8.0, 4.0]
+    # G1 = 2 + 8/2 = 6; G0 = 1 + (4 + 6)/4 = 3.5; G3 = 4, as nothing follows; G4 = 2 + 16/2 = 10
+    assert goals.tolist() == [3.5, 6.0, 8.0, 4.0, 10.0]
     # two rewards and the last view: 1 + (2 + 8/2)/2 = 4, and nothing of the next episode
-    assert n_step(values, batch, 0.5, 2)[:, 0, 0].tolist() == [4.0, 6.0, 8.0, 4.0]
-    assert n_step(values, batch, 0.5, 1)[:, 0, 0].tolist() == [3.0, 6.0, 8.0, 4.0]
+    assert n_step(values, batch, 0.5, 2)[:, 0, 0].tolist() == [4.0, 6.0, 8.0, 4.0, 10.0]
+    assert n_step(values, batch, 0.5, 1)[:, 0, 0].tolist() == [3.0, 6.0, 8.0, 4.0, 10.0]
 
 
 def test_no_trace_is_one_step() -> None:
@@ -126,22 +128,32 @@ def test_one_step_by_hand() -> None:
 
 
 def test_what_follows_an_end_is_not_heard_of() -> None:
-    """The value of the last view matters after a truncation and not after a termination; nothing
-    of the episode behind does."""
+    """After a termination neither values nor rewards behind it; after a truncation the value of the
+    last view matters, and nothing of the episode that follows."""
     values, batch = random_batch(7)
-    goals = lambda_returns(jnp.asarray(values), batch, GAMMA, 0.7)
-    weights = np.random.default_rng(0).normal(size=goals.shape)
+    weights = np.random.default_rng(0).normal(size=(T + 1, A))
+    goals = of_all_kinds(values, batch)
     ended = np.asarray(batch.terminated | batch.truncated)
-    for t, b in np.argwhere(ended[:-2])[:10]:
-        other = values.copy()
-        other[t + 2 :, b] += weights[t + 1 :, b]
-        changed = lambda_returns(jnp.asarray(other), batch, GAMMA, 0.7) - goals
-        assert not np.any(changed[: t + 1, b]), "leaks from the next episode"
+    assert batch.terminated[:-2].any() and batch.truncated[:-2].any()
+    for t, b in np.argwhere(ended[:-2])[:20]:
+        behind = t + 1 if batch.terminated[t, b] else t + 2
+        other, reward = values.copy(), np.array(batch.reward)
+        other[behind:, b] += weights[behind:]
+        reward[behind:, b] += weights[behind:-1]
+        changed = of_all_kinds(other, batch.replace(reward=jnp.asarray(reward))) - goals
+        assert not np.any(changed[:, : t + 1, b]), "leaks from the next episode"
         other = values.copy()
         other[t + 1, b] += 1
-        changed = lambda_returns(jnp.asarray(other), batch, GAMMA, 0.7) - goals
+        changed = of_all_kinds(other, batch) - goals
         expected = 0 if batch.terminated[t, b] else GAMMA
-        np.testing.assert_allclose(changed[t, b], expected, atol=1e-6)
+        np.testing.assert_allclose(changed[:, t, b], expected, atol=1e-6)
+
+
+def of_all_kinds(values: np.ndarray, batch: Transition) -> np.ndarray:
+    """Traced and n-step targets, [2, T, B, A]."""
+    seen = jnp.asarray(values)
+    traced = lambda_returns(seen, batch, GAMMA, 0.7)
+    return np.stack([traced, n_step(seen, batch, GAMMA, 3)])
 
 
 def test_targets_carry_no_gradient() -> None:

@@ -6,14 +6,14 @@ from flax import struct
 from jax import Array
 
 from jmarl import actions
-from jmarl.types import EnvSpec, Transition, View
+from jmarl.types import EnvSpec, Transition, View, tree_where
 
 
 class Batch(struct.PyTreeNode):
     """N transitions, time and environments folded together."""
 
     view: View  # [N, ...]
-    next_view: View
+    next_view: View  # the view itself where the episode terminated
     action: Array  # [N, A, W] vectors
     reward: Array  # [N, A]
     terminated: Array  # [N]
@@ -28,9 +28,11 @@ def mean(x: Array, weight: Array) -> Array:
 def fold(spec: EnvSpec, batch: Transition) -> Batch:
     """[T, B] and the views around to N = T B transitions."""
     flat = lambda tree: jax.tree.map(lambda x: jax.lax.collapse(x, 0, 2), tree)
+    here, after = (jax.tree.map(cut, batch.view) for cut in (lambda x: x[:-1], lambda x: x[1:]))
     return Batch(
-        view=flat(jax.tree.map(lambda x: x[:-1], batch.view)),
-        next_view=flat(jax.tree.map(lambda x: x[1:], batch.view)),
+        view=flat(here),
+        # behind a termination stands another episode, which moments over a batch would hear of
+        next_view=flat(tree_where(batch.terminated, here, after)),
         action=actions.encode(spec, flat(batch.action)),
         reward=flat(batch.reward),
         terminated=flat(batch.terminated),

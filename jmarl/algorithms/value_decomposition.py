@@ -39,7 +39,7 @@ class Config(struct.PyTreeNode):
     td_lambda: float = knob(0.0, low=0, high=1)  # TD(lambda) of the targets; 0 is one step
     eps_start: float = knob(1.0, low=0, high=1)  # share of random actions at first
     eps_finish: float = knob(0.05, low=0, high=1)  # ... and after eps_decay
-    eps_decay: float = knob(50_000.0, above=0)  # of its linear decay: steps and episodes' ends
+    eps_decay: float = knob(50_000.0, above=0)  # of its linear decay: steps and truncated ends
     tau: float = knob(1.0, low=0, high=1)  # share of the online networks in each target update
     max_grad_norm: float = knob(10.0, above=0)  # all gradients together are clipped to this norm
     loss_scale: float = knob(1.0, above=0)  # of the mean squared error; PyMARL2's is a half
