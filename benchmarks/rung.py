@@ -82,6 +82,7 @@ def program_of(order: Order) -> Program:
     least = (warmup + 1) * run.num_envs * length
     plan = replace(plan, run=replace(run, total_steps=max(run.total_steps, least)))
     program = Program(env, plan)
+    program.refuse_impossible()
     rollouts = math.ceil(UPDATES_PER_CALL / program.shape.updates_per_rollout)
     program.shape = replace(program.shape, rollouts_per_chunk=rollouts)
     return program

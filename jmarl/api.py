@@ -122,6 +122,7 @@ def train(
             raise ConfigError(f"env_options are for environments by name, got {dict(env_options)}")
     program = Program(made, plan)
     memory = forecast.foreseen(program)
+    program.refuse_impossible()
     program.try_shapes()
     heading = banner(cache) if progress else ""
     if out is None:

@@ -31,8 +31,8 @@ Multi-agent reinforcement learning in JAX.
   jmarl crossplay RUN RUN ...             let every team of a run meet every team of another
   jmarl plot attention RUN                draw to whom a team's attention goes
 
-Exit codes: 0; 1 the run's folder could not be written; 2 wrong use; 3 NaN or infinity in training;
-130 after Ctrl-C, 143 after SIGTERM.
+Exit codes: 0; 1 the run's folder or stdout could not be written; 2 wrong use;
+3 NaN or infinity in training; 130 after Ctrl-C, 143 after SIGTERM.
 """
 CHECKPOINT = "newest, best (of each seed) or an iteration that is there [newest]"
 
@@ -47,12 +47,14 @@ class Parser(argparse.ArgumentParser):
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code.
 
-    0, 1 where a run's folder could not be written, 2 for wrong use, 3 where a metric of training
-    was NaN or infinite, 128 + n after signal n.
+    0, 1 where a run's folder or stdout could not be written, 2 for wrong use, 3 where a metric of
+    training was NaN or infinite, 128 + n after signal n.
     """
     words = list(sys.argv[1:] if argv is None else argv)
     try:
-        return command(words)
+        code = command(words)
+        sys.stdout.flush()
+        return code
     except ValueError as error:
         if not is_wrong_use(error):
             raise
@@ -71,8 +73,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         say(str(error))
         return 3
     except BrokenPipeError:  # `jmarl envs | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        drop_stdout()
         return 0
+    except OSError as error:  # of a run's folder it would be Unwritten
+        drop_stdout()
+        say(str(error) if error.filename else f"stdout could not be written ({error})")
+        return 1
+
+
+def drop_stdout() -> None:
+    """What is still buffered would fail again when Python exits."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def is_wrong_use(error: ValueError) -> bool:

@@ -2,6 +2,7 @@
 
 import math
 import os
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -47,7 +48,9 @@ class Needs:
 
 def needs(program: Program) -> Needs:
     """Found by tracing shapes; nothing is allocated."""
-    run, rollout = program.opened
+    with warnings.catch_warnings():  # jax speaks of int64 where an axis is too long to count
+        warnings.filterwarnings("ignore", "Explicitly requested dtype int64", UserWarning)
+        run, rollout = program.opened
     actors = nbytes((run.actors, run.key))
     evaluation = actors * program.shape.eval_episodes // program.shape.num_envs
     working = max(nbytes(rollout), evaluation)

@@ -80,12 +80,12 @@ class Program:
         length = rollout_length(env, experiment)
         plan = experiment.recipe.plan(experiment.config, run.num_envs, length)
         positions = run.num_envs * length
-        refuse_impossible(env, experiment, positions, plan.warmup_rollouts)
+        experiment.recipe.suits(env.spec, experiment.config)
         self.updates_asked = plan.updates_asked
         # a truncated episode takes one position more than steps, and is as long as the limit
         rollouts = math.ceil(run.total_steps * (limit + 1) / limit / positions)
         longest = max(1, min(200, UPDATES_PER_CHUNK // plan.updates_per_rollout))
-        learning = rollouts - plan.warmup_rollouts
+        learning = max(1, rollouts - plan.warmup_rollouts)  # fewer are refused below
         begun = begun or schedule(learning, run.evaluations, longest)
         self.schedule = lasting(begun, learning)
         self.shape = LoopConfig(
@@ -100,6 +100,29 @@ class Program:
         self.seeds = range(run.seed, run.seed + run.seeds)
         self.compile_seconds: dict[str, float] = {}
         self.temporaries: dict[str, int] = {}  # bytes that each compiled function takes in passing
+
+    def refuse_impossible(self) -> None:
+        """ConfigError for settings that are sound alone but not together.
+
+        Not at once, as what does not fit the memory is better told by the forecast.
+        """
+        run, shape, product = self.experiment.run, self.shape, in_words(self.experiment)
+        positions = shape.num_envs * shape.rollout_length
+        if positions >= 2**31:
+            raise ConfigError(f"{product} must be below 2**31, got {positions:,}")
+        if run.seed + run.seeds > 2**31:
+            raise ConfigError(f"seed + seeds must be at most 2**31, got {run.seed + run.seeds:,}")
+        if run.total_steps < positions:
+            raise ConfigError(
+                f"total_steps must be at least one rollout, {product} = {positions:,}, "
+                f"got {run.total_steps:,}"
+            )
+        if run.total_steps <= (steps := shape.warmup_rollouts * positions):
+            warmup = next(name for name in hints(type(self.experiment.config)) if "warmup" in name)
+            raise ConfigError(
+                f"total_steps must be above {warmup} in whole rollouts of {product}, "
+                f"{steps:,}, got {run.total_steps:,}"
+            )
 
     def loop(self, config: Any) -> Loop:
         """Built inside traced functions, so that numbers in `config` may be traced."""
@@ -206,26 +229,3 @@ def rollout_length(env: Environment[Any], experiment: Experiment) -> int:
     if experiment.recipe.episodic:
         return env.spec.episode_limit + 1
     return experiment.run.rollout_length
-
-
-def refuse_impossible(
-    env: Environment[Any], experiment: Experiment, positions: int, warmup_rollouts: int
-) -> None:
-    """ConfigError for settings that are sound alone but not together."""
-    run, product = experiment.run, in_words(experiment)
-    experiment.recipe.suits(env.spec, experiment.config)
-    if positions >= 2**31:
-        raise ConfigError(f"{product} must be below 2**31, got {positions:,}")
-    if run.seed + run.seeds > 2**31:
-        raise ConfigError(f"seed + seeds must be at most 2**31, got {run.seed + run.seeds:,}")
-    if run.total_steps < positions:
-        raise ConfigError(
-            f"total_steps must be at least one rollout, {product} = {positions:,}, "
-            f"got {run.total_steps:,}"
-        )
-    if run.total_steps <= warmup_rollouts * positions:
-        warmup = next(name for name in hints(type(experiment.config)) if "warmup" in name)
-        raise ConfigError(
-            f"total_steps must be above {warmup} in whole rollouts of {product}, "
-            f"{warmup_rollouts * positions:,}, got {run.total_steps:,}"
-        )

@@ -14,12 +14,8 @@ from jmarl.sinks import told
 from jmarl.stderr import say
 from jmarl.types import Environment
 
-FREE = (
-    "total_steps",
-    "checkpoint_minutes",
-    "keep_checkpoints",
-    "nonfinite",
-)  # they leave the program alone
+# settings that leave the program alone
+FREE = ("total_steps", "checkpoint_minutes", "keep_checkpoints", "nonfinite")
 
 
 def altered(plan: Experiment, settings: Mapping[str, Any], named: Mapping[str, Any]) -> Experiment:
@@ -72,6 +68,7 @@ def resumed(
         refuse_lost(folder)
         program = Program(make_env(plan), plan)
         fit = Fit(program, folder, memory=forecast.foreseen(program))
+        program.refuse_impossible()
         require_sound_metrics(fit)
         say(f"{folder.path} has no checkpoint yet; it begins again")
     else:

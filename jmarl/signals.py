@@ -76,5 +76,5 @@ def end_at_second(pipe: int) -> None:
         asked += number[0] in Stop.SIGNALS
         if asked == 2:
             shown = b"\x1b[?25h" * os.isatty(2)  # the cursor, which a progress bar hides
-            os.write(2, shown + b"\njmarl: ended at once; the last checkpoint stands\n")
+            os.write(2, shown + b"\njmarl: ended at once; what was saved stands\n")
             os._exit(128 + number[0])

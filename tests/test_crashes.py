@@ -51,7 +51,7 @@ def test_a_second_signal_ends_at_once_what_python_cannot_interrupt(first: str, s
     finally:
         process.kill()
     assert process.returncode == 128 + signal.Signals[second]
-    assert told == "\njmarl: ended at once; the last checkpoint stands\n"
+    assert told == "\njmarl: ended at once; what was saved stands\n"
 
 
 # --- a full disk --------------------------------------------------------------------------------
@@ -148,6 +148,16 @@ def test_a_line_that_nobody_can_read_changes_no_exit_code(monkeypatch: pytest.Mo
     assert main(["train", "--resume", "nowhere"]) == 2
     with contextlib.suppress(OSError):
         full.close()
+
+
+def test_a_full_stdout_is_told_in_a_line() -> None:
+    with open("/dev/full", "w") as full:
+        words = [sys.executable, "-m", "jmarl", "--help"]
+        ran = subprocess.run(words, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert ran.returncode == 1
+    assert ran.stderr == (
+        "jmarl: stdout could not be written ([Errno 28] No space left on device)\n"
+    )
 
 
 @pytest.mark.slow

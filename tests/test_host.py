@@ -96,15 +96,15 @@ def test_a_vmapped_seed_equals_that_seed_alone(trained: jmarl.Result, tmp_path: 
 
 
 class StopAfter:
-    """A sink that asks for a stop when so many chunks are done."""
+    """A sink that has the process told to end when so many chunks are done."""
 
-    def __init__(self, stop: Stop, chunks: int) -> None:
-        self.stop, self.left = stop, chunks
+    def __init__(self, chunks: int) -> None:
+        self.left = chunks
 
     def write(self, records: Any) -> None:
         self.left -= "train/critic_loss" in records[0]
         if self.left == 0:
-            self.stop.number = signal.SIGINT
+            signal.raise_signal(signal.SIGTERM)
 
     def close(self) -> None: ...
 
@@ -120,9 +120,9 @@ def test_a_stopped_and_resumed_run_equals_the_unbroken_one(
     plan = experiment("maddpg", settings={**settings, "env": "toy/parts"})
     folder = folders.create(str(tmp_path / "broken"), plan, {})
     program = Program(jmarl_envs.make("toy/parts", actions="simplex"), plan)
-    stop, sink = Stop(), JsonLines(folder, program.seeds)
-    with pytest.raises(Stopped, match="--resume"):
-        Fit(program, folder, [sink, StopAfter(stop, 2)]).run(stop)
+    sink = JsonLines(folder, program.seeds)
+    with pytest.raises(Stopped, match=r"stopped by SIGTERM; to go on: .*--resume"), Stop() as stop:
+        Fit(program, folder, [sink, StopAfter(2)]).run(stop)
     sink.write([{"updates": 10**6, "train/critic_loss": 0.0}] * 2)  # of a lost future
     sink.close()
     with folder.metrics(0).open("a") as file:
