@@ -42,6 +42,13 @@ class Head(Protocol):
         """What the output penalty averages over real entries: [..., A, V]."""
         ...
 
+    # outputs as densities of actions [..., A]; where a head is deterministic, normal around it
+    def log_prob(self, out: Array, vector: Array, available: Array) -> Array: ...
+    def entropy(self, out: Array, available: Array) -> Array: ...
+    def divergence(self, one: Array, other: Array, available: Array) -> Array:
+        """Kullback and Leibler's of `one` from `other`."""
+        ...
+
 
 @dataclass(frozen=True)
 class Parts:
@@ -134,12 +141,23 @@ class Choices:
 
     def soft(self, logits: Array, available: Array) -> Array:
         """A softmax over each part."""
+        _, weight, total = self.weights(logits, available)
+        return (weight / total).sum(0)
+
+    def log_soft(self, logits: Array, available: Array) -> Array:
+        """Its logarithm; 0 at what is not available."""
+        less, _, total = self.weights(logits, available)
+        return jnp.where(self.masks(available), less - jnp.log(total), 0).sum(0)
+
+    def weights(self, logits: Array, available: Array) -> tuple[Array, Array, Array]:
+        """Logits less their part's largest, their exponentials, the exponentials' sums."""
         masks = self.masks(available)
         top = jnp.where(masks, logits, -jnp.inf).max(-1, keepdims=True)
         top = jax.lax.stop_gradient(jnp.where(jnp.isfinite(top), top, 0))
-        weight = jnp.where(masks, jnp.exp(jnp.where(masks, logits - top, 0)), 0)
+        less = jnp.where(masks, logits - top, 0)
+        weight = jnp.where(masks, jnp.exp(less), 0)
         total = weight.sum(-1, keepdims=True)
-        return (weight / jnp.where(total > 0, total, 1)).sum(0)
+        return less, weight, jnp.where(total > 0, total, 1)
 
     def hard(self, logits: Array, available: Array) -> Array:
         """The one-hot of the largest logit of each part."""
@@ -160,6 +178,18 @@ class Choices:
 
     def squared(self, out: Array) -> Array:
         return out**2
+
+    def log_prob(self, out: Array, vector: Array, available: Array) -> Array:
+        """Of one-hots; of points of the simplex, their mean under such weights (soft labels)."""
+        return (vector * self.log_soft(out, available)).sum(-1)
+
+    def entropy(self, out: Array, available: Array) -> Array:
+        return -self.log_prob(out, self.soft(out, available), available)
+
+    def divergence(self, one: Array, other: Array, available: Array) -> Array:
+        likely = self.soft(one, available)
+        both = (self.log_prob(out, likely, available) for out in (one, other))
+        return next(both) - next(both)
 
 
 @dataclass(frozen=True)
@@ -187,6 +217,17 @@ class Bounded:
     def squared(self, out: Array) -> Array:
         return jnp.tanh(out) ** 2
 
+    def log_prob(self, out: Array, vector: Array, available: Array) -> Array:
+        """Of unit normals around tanh, but for a constant: squared errors."""
+        return -((vector - jnp.tanh(out)) ** 2 * available).sum(-1) / 2
+
+    def entropy(self, out: Array, available: Array) -> Array:
+        """The same everywhere; 0 stands for it."""
+        return jnp.zeros(out.shape[:-1])
+
+    def divergence(self, one: Array, other: Array, available: Array) -> Array:
+        return -self.log_prob(other, jnp.tanh(one), available)
+
 
 @dataclass(frozen=True)
 class Gaussian:
@@ -213,6 +254,21 @@ class Gaussian:
 
     def squared(self, out: Array) -> Array:
         return out**2
+
+    def log_prob(self, out: Array, vector: Array, available: Array) -> Array:
+        mean, log_std = jnp.split(out, 2, -1)
+        error = (vector - mean) * jnp.exp(-log_std)
+        return -((error**2 / 2 + log_std + np.log(2 * np.pi) / 2) * available).sum(-1)
+
+    def entropy(self, out: Array, available: Array) -> Array:
+        log_std = jnp.split(out, 2, -1)[1]
+        return ((log_std + np.log(2 * np.pi * np.e) / 2) * available).sum(-1)
+
+    def divergence(self, one: Array, other: Array, available: Array) -> Array:
+        """A spread and a shift, both in deviations of `other`."""
+        (mean, log_std), (other_mean, other_std) = jnp.split(one, 2, -1), jnp.split(other, 2, -1)
+        spread, shift = log_std - other_std, (mean - other_mean) * jnp.exp(-other_std)
+        return (((jnp.exp(2 * spread) + shift**2 - 1) / 2 - spread) * available).sum(-1)
 
 
 def vector_mask(spec: EnvSpec) -> np.ndarray:

@@ -57,6 +57,7 @@ class Replay:
     whole_rollouts: bool
     standardise_rewards: bool
     keep: Keep
+    latest: int
 
     @property
     def slots(self) -> int:
@@ -80,20 +81,38 @@ class Replay:
 
     def sample(self, ring: Ring, key: Key, clock: Clock) -> Transition:
         when_key, where_key = jax.random.split(key)
-        env = jax.random.randint(where_key, (self.batch_size,), 0, ring.steps.valid.shape[1])
-        batch = segments(ring.steps, self.first(when_key, clock), env, self.length)
+        num_envs = ring.steps.valid.shape[1]
+        env = jax.random.randint(where_key, (self.batch_size,), 0, num_envs)
+        first = self.first(when_key, clock)
+        if self.latest:
+            newest = jnp.arange(self.latest)
+            first = jnp.concatenate([self.newest(newest // num_envs, clock), first])
+            env = jnp.concatenate([newest % num_envs, env])
+        batch = segments(ring.steps, first, env, self.length)
         if ring.moments is None:
             return batch
         return batch.replace(reward=standardised(batch.reward, ring.moments))
 
     def first(self, key: Key, clock: Clock) -> Array:
-        """Positions where segments open, [batch_size]."""
+        """Positions where drawn segments open, [batch_size]."""
         stored, shape = jnp.minimum(clock.iteration, self.rollouts), (self.batch_size,)
         if self.whole_rollouts:
             return jax.random.randint(key, shape, 0, stored) * self.rollout_length
-        # ages count back from the newest position, whose successor is not stored yet
-        newest = clock.iteration % self.rollouts * self.rollout_length - 1
         age = jax.random.randint(key, shape, self.length, stored * self.rollout_length)
+        return self.aged(age, clock)
+
+    def newest(self, nth: Array, clock: Clock) -> Array:
+        """Positions where an environment's `nth` newest segments open, from 0; over again where
+        fewer are stored."""
+        stored = jnp.minimum(clock.iteration, self.rollouts)
+        if self.whole_rollouts:
+            return (clock.iteration - 1 - nth % stored) % self.rollouts * self.rollout_length
+        ages = stored * self.rollout_length - self.length
+        return self.aged(self.length + nth % ages, clock)
+
+    def aged(self, age: Array, clock: Clock) -> Array:
+        """Positions; ages count back from the newest one, whose successor is not stored yet."""
+        newest = clock.iteration % self.rollouts * self.rollout_length - 1
         return (newest - age) % self.slots
 
 
@@ -105,6 +124,7 @@ def replay(
     whole_rollouts: bool = False,
     standardise_rewards: bool = False,
     keep: Keep = lambda rollout: rollout,
+    latest: int = 0,
 ) -> Memory[Ring]:
     """Off-policy: batches [length, batch_size] of steps that followed each other, drawn uniformly.
 
@@ -113,7 +133,9 @@ def replay(
     whole rollout, whose last view only bootstraps. Positions without a step are drawn too;
     learners weigh by `valid`. `standardise_rewards` gives rewards less the mean over the stored
     steps, divided by their standard deviation, per agent (so do maddpg-pytorch and MAAC).
-    `keep` may drop what the learner never reads. Rollouts that open with fresh episodes
+    `keep` may drop what the learner never reads. The first `latest` columns of a batch, before the
+    `batch_size` drawn ones, are the newest segments there are, one of each environment after
+    another and the newest first. Rollouts that open with fresh episodes
     (`LoopConfig.episodic`) need `whole_rollouts`: their first view follows nothing.
 
     Raises ValueError if less than one segment and its last view fits.
@@ -123,7 +145,14 @@ def replay(
         slots = rollout_length * rollouts
         raise ValueError(f"segments of {length=} steps do not fit {slots=} of {rollout_length=}")
     ring = Replay(
-        rollout_length, rollouts, batch_size, length, whole_rollouts, standardise_rewards, keep
+        rollout_length,
+        rollouts,
+        batch_size,
+        length,
+        whole_rollouts,
+        standardise_rewards,
+        keep,
+        latest,
     )
     return Memory(ring.init, ring.add, ring.sample)
 

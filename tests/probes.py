@@ -278,6 +278,30 @@ def played(env: Any, num_envs: int, length: int, key: Key) -> Transition:
     return transition(steps, after)
 
 
+def random_batch(spec: EnvSpec, steps: int, seed: int = 0) -> Transition:
+    """One-step transitions [1, steps] of random numbers within the spec's sizes."""
+    rng, agents = np.random.default_rng(seed), spec.num_agents
+    normal = lambda *shape: jnp.asarray(rng.normal(size=shape), jnp.float32)
+    mask = jnp.asarray(spec.action_mask())
+    action = jax.nn.softmax(jnp.where(mask, normal(1, steps, *mask.shape), -jnp.inf))
+    if spec.action_kind == "box":
+        action = jnp.tanh(normal(1, steps, *mask.shape)) * mask
+    flag = lambda *shape: jnp.asarray(rng.random(shape) < 0.3)
+    return Transition(
+        view=View(
+            normal(2, steps, agents, spec.obs_size) * spec.obs_mask(),
+            jnp.broadcast_to(mask, (2, steps, *mask.shape)),
+            jnp.ones((2, steps, agents), bool),
+        ),
+        start=flag(2, steps),
+        action=action,
+        reward=normal(1, steps, agents),
+        terminated=flag(1, steps),
+        truncated=flag(1, steps),
+        valid=jnp.ones((1, steps), bool),
+    )
+
+
 def by_hand(
     env: Any, policy: Policy[Any], keys: tuple[Key, Key], num_envs: int, length: int
 ) -> list[dict[str, Any]]:

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from jax import Array
 from probes import spec_of
-from scipy.stats import chisquare
+from scipy.special import softmax
+from scipy.stats import chisquare, norm
 
 from jmarl.actions import Bounded, Choices, Estimator, Gaussian, Parts, decode, encode, vector_mask
 from jmarl.exploration import epsilon_greedy, greedy, ornstein_uhlenbeck, uniform_policy
@@ -257,3 +258,74 @@ def test_uniform_box() -> None:
     np.testing.assert_allclose(real.mean(0), 0, atol=0.02)
     np.testing.assert_allclose(real.std(0), 1 / np.sqrt(3), rtol=0.02)
     np.testing.assert_allclose(np.corrcoef(real.T), np.eye(3), atol=0.03)
+
+
+# --- densities ------------------------------------------------------------------------------------
+
+
+def each_part(spec: EnvSpec, agent: int, row: Array) -> list[np.ndarray]:
+    """An agent's numbers [W] without padding, part by part."""
+    sizes = spec.action_parts[agent]
+    return np.split(np.asarray(row, float)[: sum(sizes)], np.cumsum(sizes)[:-1])
+
+
+@pytest.mark.parametrize("parts", PARTS)
+def test_choices_as_densities_part_by_part(parts: tuple[tuple[int, ...], ...]) -> None:
+    """Log-probabilities of one-hots and of soft labels, entropies, divergences; without padding."""
+    spec, rng = spec_of(parts), np.random.default_rng(0)
+    head = Choices(spec, "relaxed")
+    one, other, noise = (
+        jnp.asarray(rng.normal(0, 2, (5, len(parts), head.width)), jnp.float32) for _ in range(3)
+    )
+    available = free(spec_of(parts, "simplex"), 5)
+    for vector in (head.soft(noise, available), head.hard(noise, available)):
+        told = head.log_prob(one, vector, available)
+        entropy, far = head.entropy(one, available), head.divergence(one, other, available)
+        for n, agent in itertools.product(range(5), range(len(parts))):
+            rows = [each_part(spec, agent, x[n, agent]) for x in (vector, one, other)]
+            label, p, q = rows[0], *(list(map(softmax, row)) for row in rows[1:])
+            pairs = list(zip(label, p, q, strict=True))
+            likely = sum((a * np.log(p)).sum() for a, p, _ in pairs)
+            np.testing.assert_allclose(told[n, agent], likely, rtol=1e-5)
+            disorder = -sum((p * np.log(p)).sum() for _, p, _ in pairs)
+            np.testing.assert_allclose(entropy[n, agent], disorder, rtol=1e-4)
+            apart = sum((p * np.log(p / q)).sum() for _, p, q in pairs)
+            np.testing.assert_allclose(far[n, agent], apart, rtol=1e-4)
+
+
+def test_choices_that_are_hardly_possible_stay_finite() -> None:
+    """A choice of probability e^-200 has that logarithm, and a gradient that makes it likelier."""
+    spec = spec_of(((2,), (2,)), "simplex")
+    head, available = Choices(spec, "relaxed"), jnp.array([[True, True], [True, False]])
+    out, vector = jnp.array([[200.0, 0], [3, 9]]), jnp.array([[0.0, 1], [1, 0]])
+    np.testing.assert_allclose(head.log_prob(out, vector, available), [-200, 0])
+    slope = jax.grad(lambda out: head.log_prob(out, vector, available).sum())(out)
+    np.testing.assert_allclose(slope, [[-1, 1], [0, 0]], atol=1e-6)
+    np.testing.assert_allclose(head.entropy(out, available), 0, atol=1e-6)
+
+
+def test_boxes_as_densities() -> None:
+    """Normals against scipy's; around tanh they have deviation 1, and constants are left out."""
+    spec, rng = spec_of(((2,), (1,)), "box"), np.random.default_rng(0)
+    available = free(spec, 3)
+    vector = jnp.asarray(rng.normal(size=(3, 2, 2)), jnp.float32) * available
+    one, other = (jnp.asarray(rng.normal(size=(3, 2, 4)), jnp.float32) for _ in range(2))
+    head, kept = Gaussian(spec), np.asarray(available)
+    (mean, log_std), (mean2, log_std2) = (np.split(np.asarray(x), 2, -1) for x in (one, other))
+    density: Any = norm(mean, np.exp(log_std))
+    expected = (density.logpdf(vector) * kept).sum(-1)
+    np.testing.assert_allclose(head.log_prob(one, vector, available), expected, rtol=1e-4)
+    expected = (density.entropy() * kept).sum(-1)
+    np.testing.assert_allclose(head.entropy(one, available), expected, rtol=1e-4)
+    points = density.ppf((np.arange(20_000)[:, None, None, None] + 0.5) / 20_000)
+    apart = (density.logpdf(points) - norm.logpdf(points, mean2, np.exp(log_std2))).mean(0)
+    expected = (apart * kept).sum(-1)
+    np.testing.assert_allclose(head.divergence(one, other, available), expected, rtol=2e-2)
+    bounded, out = Bounded(spec), one[..., :2]
+    centre: Any = norm(np.tanh(out), 1)
+    expected = ((centre.logpdf(vector) - norm.logpdf(0)) * kept).sum(-1)
+    np.testing.assert_allclose(bounded.log_prob(out, vector, available), expected, rtol=1e-4)
+    assert not np.any(bounded.entropy(out, available))
+    expected = ((np.tanh(out) - np.tanh(other[..., :2])) ** 2 / 2 * kept).sum(-1)
+    far = bounded.divergence(out, other[..., :2], available)
+    np.testing.assert_allclose(far, expected, rtol=1e-4)

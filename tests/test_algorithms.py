@@ -22,8 +22,13 @@ from jmarl.loop import Loop, LoopConfig
 from jmarl.types import ActionKind, Transition, View
 
 B, T, SEEDS = 4, 5, 2
+OPTIONS = {  # that make another algorithm of one
+    "maddpg-inferring": ALL["maddpg"].but("maddpg", "", infer_policies=True),
+}
+NAMES = [*ALL, *(pytest.param(name, marks=pytest.mark.slow) for name in OPTIONS)]
 TINY = {
     "batch_size": 8,
+    "infer_batch": 3,
     "buffer_size": 200,
     "warmup_steps": 2 * B * T,
     "env_steps_per_update": 10.0,
@@ -43,7 +48,10 @@ TINY = {
     "bias_dim": 4,
 }
 # knobs that change nothing in any action kind, because another setting switches them off
-IDLE: dict[str, set[str]] = {}
+IDLE: dict[str, set[str]] = {
+    "maddpg": {"infer_lr", "infer_entropy"},
+    "ddpg": {"infer_lr", "infer_entropy"},
+}
 
 
 def tiny(recipe: Recipe) -> Any:
@@ -61,7 +69,7 @@ class Case:
     """One algorithm's programs and what they gave; nothing is compiled twice."""
 
     def __init__(self, name: str) -> None:
-        self.name, self.recipe = name, ALL[name]
+        self.name, self.recipe = name, (ALL | OPTIONS)[name]
         self.cfg = tiny(self.recipe)
         self.kinds = self.recipe.action_kinds(self.cfg)
         self.traces: Counter[str] = Counter()
@@ -127,7 +135,7 @@ class Case:
         return step
 
 
-@pytest.fixture(scope="module", params=list(ALL))
+@pytest.fixture(scope="module", params=NAMES)
 def case(request: pytest.FixtureRequest) -> Case:
     return Case(request.param)
 

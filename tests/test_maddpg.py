@@ -8,44 +8,21 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax import Array
-from probes import Steady, Zoo, assert_same, jit, pick, spec_of
+from probes import Steady, Zoo, assert_same, jit, pick, random_batch, spec_of
 
 from jmarl.algorithms import maddpg
 from jmarl.algorithms.batch import Batch, fold
 from jmarl.algorithms.maddpg import Config, Learner, Maddpg
+from jmarl.algorithms.maddpg_recipe import DDPG, RECIPE
 from jmarl.algorithms.recipe import off_policy_plan
 from jmarl.loop import Loop, LoopConfig
 from jmarl.optim import polyak
-from jmarl.types import EnvSpec, Transition, View
+from jmarl.types import EnvSpec, Transition
 
 AGENTS, N = 3, 12
 PARTS, OBS = ((3,), (2,), (3,)), (4, 3, 2)
 SPEC = spec_of(PARTS, "simplex", OBS)
 SMALL = Config(hidden_dim=(8, 8), tau=0.3, actor_lr=0.1, critic_lr=0.1)
-
-
-def random_batch(spec: EnvSpec, steps: int, seed: int = 0) -> Transition:
-    """One-step transitions [1, steps] of random numbers within the spec's sizes."""
-    rng, agents = np.random.default_rng(seed), spec.num_agents
-    normal = lambda *shape: jnp.asarray(rng.normal(size=shape), jnp.float32)
-    mask = jnp.asarray(spec.action_mask())
-    action = jax.nn.softmax(jnp.where(mask, normal(1, steps, *mask.shape), -jnp.inf))
-    if spec.action_kind == "box":
-        action = jnp.tanh(normal(1, steps, *mask.shape)) * mask
-    flag = lambda *shape: jnp.asarray(rng.random(shape) < 0.3)
-    return Transition(
-        view=View(
-            normal(2, steps, agents, spec.obs_size) * spec.obs_mask(),
-            jnp.broadcast_to(mask, (2, steps, *mask.shape)),
-            jnp.ones((2, steps, agents), bool),
-        ),
-        start=flag(2, steps),
-        action=action,
-        reward=normal(1, steps, agents),
-        terminated=flag(1, steps),
-        truncated=flag(1, steps),
-        valid=jnp.ones((1, steps), bool),
-    )
 
 
 BATCH, KEY = random_batch(SPEC, N * AGENTS), jax.random.key(4)
@@ -354,6 +331,6 @@ def test_time_and_environments_fold_into_one_axis() -> None:
 
 
 def test_ddpg_is_maddpg_with_local_critics() -> None:
-    assert maddpg.DDPG.config == maddpg.RECIPE.config.replace(local_critic=True)
-    assert all(preset.config.local_critic for preset in maddpg.DDPG.presets.values())
-    assert not any(preset.config.local_critic for preset in maddpg.RECIPE.presets.values())
+    assert DDPG.config == RECIPE.config.replace(local_critic=True)
+    assert all(preset.config.local_critic for preset in DDPG.presets.values())
+    assert not any(preset.config.local_critic for preset in RECIPE.presets.values())

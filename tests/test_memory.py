@@ -155,12 +155,44 @@ def test_where_is_independent_of_when() -> None:
 def test_long_runs_do_not_overflow(whole: bool) -> None:
     """Positions would count past 32 bits where iterations do not: rounds of the ring later, the
     same ring gives the same batch, and takes the next rollout at the same place."""
-    memory = replay(T, ROLLOUTS, 50, whole_rollouts=whole)
+    memory = replay(T, ROLLOUTS, 50, whole_rollouts=whole, latest=5)
     ring, late = filled(memory, 4), clock(4 + ROLLOUTS * 700_000_000)
     sample = lambda clock: memory.sample(ring, jax.random.key(0), clock)
     assert_same(sample(late), sample(clock(4)))
     rollout = STREAM.rollout(4)
     assert_same(memory.add(ring, rollout, late), memory.add(ring, rollout, clock(4)))
+
+
+@pytest.mark.parametrize(("length", "rollouts"), [(1, 1), (1, 3), (1, 8), (3, 4), (3, 8)])
+def test_the_first_columns_may_be_the_newest_there_are(length: int, rollouts: int) -> None:
+    """From an unfilled, a full and an overwritten ring: environment by environment, then one
+    position older, and the newest over again where all are told; what is drawn stays the same."""
+    memory = replay(T, ROLLOUTS, 50, length, latest=(latest := 4 * B * T + 2))
+    batch = drawn(memory, rollouts)
+    first = pick_columns(batch, slice(latest))
+    check_follows(first, length)
+    newest = rollouts * T - 1 - length  # its last view is the newest there is
+    ages = min(rollouts, ROLLOUTS) * T - length
+    nth = np.arange(latest)
+    position, env = first_marks(first)
+    np.testing.assert_array_equal(position, newest - nth // B % ages)
+    np.testing.assert_array_equal(env, nth % B)
+    plain = drawn(replay(T, ROLLOUTS, 50, length), rollouts)
+    assert_same(pick_columns(batch, slice(latest, None)), plain)
+
+
+@pytest.mark.parametrize("rollouts", [2, 3, 8])
+def test_the_newest_whole_rollouts(rollouts: int) -> None:
+    memory = replay(T, ROLLOUTS, 5, whole_rollouts=True, latest=4 * B)
+    first = pick_columns(drawn(memory, rollouts), slice(4 * B))
+    check_follows(first, T - 1)
+    stored = min(rollouts, ROLLOUTS)
+    expected = [(rollouts - 1 - nth % stored) * T for nth in range(4) for _ in range(B)]
+    np.testing.assert_array_equal(first_marks(first)[0], expected)
+
+
+def pick_columns(batch: Transition, part: slice) -> Transition:
+    return jax.tree.map(lambda x: x[:, part], batch)
 
 
 def test_latest_is_the_last_rollout() -> None:

@@ -1,13 +1,13 @@
 """The algorithms there are: `ALL` is the only list, read by the CLI, the benchmarks and tests."""
 
-from jmarl.algorithms import iql, maddpg, qatten, qmix, qtran, vdn
+from jmarl.algorithms import iql, maddpg_recipe, qatten, qmix, qtran, vdn
 from jmarl.algorithms.recipe import Recipe
 
 ALL: dict[str, Recipe] = {
     recipe.name: recipe
     for recipe in (
-        maddpg.RECIPE,
-        maddpg.DDPG,
+        maddpg_recipe.RECIPE,
+        maddpg_recipe.DDPG,
         iql.RECIPE,
         vdn.RECIPE,
         qmix.RECIPE,

@@ -23,9 +23,12 @@ class Learner(struct.PyTreeNode):
     target: Nets
     opt: Nets
     seen: Moments  # [A, in] running moments of what agents see; acting normalises with them
+    guesses: Any = None  # [A, A, ...] approximations of each other's policies (inference.py)
 
 
-def transitions(cfg: Any, num_envs: int, rollout_length: int, batch_size: int) -> Memory[Ring]:
+def transitions(
+    cfg: Any, num_envs: int, rollout_length: int, batch_size: int, latest: int = 0
+) -> Memory[Ring]:
     """A replay of `cfg.buffer_size` single transitions, without states and entities."""
     rollouts = math.ceil(cfg.buffer_size / (num_envs * rollout_length))
     if rollouts * rollout_length < 2:
@@ -40,4 +43,5 @@ def transitions(cfg: Any, num_envs: int, rollout_length: int, batch_size: int) -
         batch_size,
         standardise_rewards=cfg.standardise_rewards,
         keep=lean,
+        latest=latest,
     )

@@ -20,7 +20,6 @@ from jax import Array
 from jmarl import actions, targets
 from jmarl.algorithms.actor_critic import Learner, Nets, transitions
 from jmarl.algorithms.batch import Batch, fold, mean
-from jmarl.algorithms.recipe import Preset, Recipe, off_policy_plan
 from jmarl.exploration import ornstein_uhlenbeck
 from jmarl.fields import knob, static
 from jmarl.networks.base import Net
@@ -73,6 +72,10 @@ class Config(struct.PyTreeNode):
     init: Scheme = static("glorot")  # initialiser of the layers
     norm_input: bool = static(False)  # batch-normalise the inputs of actors and critics
     standardise_rewards: bool = static(False)  # by mean and deviation of all remembered rewards
+    infer_policies: bool = static(False)  # critics take others' next actions from approximations
+    infer_batch: int = static(100, low=1)  # latest positions in each fit of the approximations
+    infer_lr: float = knob(1e-2, low=0)  # Adam step size of the approximations
+    infer_entropy: float = knob(1e-3, low=0)  # weight of their entropy in that fit
 
 
 @dataclass(frozen=True)
@@ -133,9 +136,11 @@ class Maddpg:
 
     @property
     def tx(self) -> Nets:
+        return Nets(self.adam(self.cfg.actor_lr), self.adam(self.cfg.critic_lr))
+
+    def adam(self, lr: Any) -> optax.GradientTransformation:
         clip = {"each": clip_each, "global": clip_global}[self.cfg.clip](self.cfg.max_grad_norm)
-        step = lambda lr: optax.chain(clip, optax.adam(lr))
-        return Nets(step(self.cfg.actor_lr), step(self.cfg.critic_lr))
+        return optax.chain(clip, optax.adam(lr))
 
     def update(
         self, learner: Learner, batch: Transition, key: Key, clock: Clock
@@ -285,21 +290,22 @@ class Maddpg:
         return target, self.head.noise(own_key, (size, width))
 
 
-def make(spec: EnvSpec, cfg: Config) -> Maddpg:
-    """MADDPG for an environment of this spec."""
+def make(spec: EnvSpec, cfg: Config, kind: type[Maddpg] = Maddpg) -> Maddpg:
+    """MADDPG, or an extension of it, for an environment of this spec."""
     if spec.action_kind != "box":
         head: actions.Head = actions.Choices(spec, cfg.estimator, cfg.temperature)
     else:
         head = {"tanh": actions.Bounded, "gaussian": actions.Gaussian}[cfg.box_policy](spec)
     small = 3e-3 if cfg.init == "torch" and spec.action_kind == "box" else None
     net = lambda out, last: mlp(cfg.hidden_dim, out, cfg.init, cfg.norm_input, last)
-    return Maddpg(spec, cfg, head, net(head.width, small), net(1, None))
+    return kind(spec, cfg, head, net(head.width, small), net(1, None))
 
 
 def memory(spec: EnvSpec, cfg: Config, num_envs: int, rollout_length: int) -> Memory[Any]:
     """Of single transitions, as many for each agent as `own_batches` says."""
     size = cfg.batch_size * (spec.num_agents if cfg.own_batches else 1)
-    return transitions(cfg, num_envs, rollout_length, size)
+    latest = cfg.infer_batch if cfg.infer_policies else 0
+    return transitions(cfg, num_envs, rollout_length, size, latest)
 
 
 def action_kinds(cfg: Config) -> tuple[ActionKind, ...]:
@@ -319,23 +325,4 @@ IQBAL = Config(
     init="torch",
     norm_input=True,
     standardise_rewards=True,
-)
-ONE_ENV = {"num_envs": 1, "rollout_length": 100}
-RECIPE = Recipe(
-    name="maddpg",
-    summary="multi-agent DDPG with a centralised critic per agent (Lowe et al., 2017)",
-    config=Config(),
-    presets={
-        "openai": Preset(OPENAI, ONE_ENV, "as openai/maddpg"),
-        "iqbal": Preset(IQBAL, ONE_ENV, "as shariqiqbal2810/maddpg-pytorch"),
-    },
-    make=make,
-    memory=memory,
-    plan=off_policy_plan,
-    action_kinds=action_kinds,
-)
-DDPG = RECIPE.but(
-    name="ddpg",
-    summary="independent DDPG: MADDPG whose critics see their own agent alone",
-    local_critic=True,
 )
