@@ -1,6 +1,6 @@
 """What MADDPG's options mean. That its numbers are the papers' is test_golden_maddpg's to say."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
@@ -15,6 +15,8 @@ from jmarl.algorithms.batch import Batch, fold
 from jmarl.algorithms.maddpg import Config, Learner, Maddpg
 from jmarl.algorithms.maddpg_recipe import DDPG, RECIPE
 from jmarl.algorithms.recipe import off_policy_plan
+from jmarl.algorithms.sides import local_agents
+from jmarl.fields import ConfigError
 from jmarl.loop import Loop, LoopConfig
 from jmarl.optim import polyak
 from jmarl.types import EnvSpec, Transition
@@ -328,6 +330,90 @@ def test_time_and_environments_fold_into_one_axis() -> None:
             assert flat.terminated[n] == batch.terminated[t, b]
             assert flat.weight[n] == ((t, b) != (1, 2))
     assert flat.view.state is not None and flat.view.state.shape == (10, 0)
+
+
+SIDES = EnvSpec(
+    name="mine/sides",
+    agents=("adversary_0", "adversary_1", "agent_0", "agent_1"),
+    obs_sizes=(1,) * 4,
+    action_kind="discrete",
+    action_parts=((2,),) * 4,
+    state_size=1,
+    episode_limit=3,
+    teams=(0, 0, 1, 1),
+    team_names=("adversaries", "good"),
+)
+
+
+def rows_of(learner: Learner, at: np.ndarray, size: int) -> Any:
+    """The critics' first layers [A, in, H] cut to some of their inputs."""
+    cut = lambda x: x[:, at] if x.ndim == 3 and x.shape[1] == size else x
+    return jax.tree.map(cut, learner)
+
+
+TEAMS = replace(SPEC, teams=(0, 0, 1), team_names=("them", "us"))
+
+
+def test_teams_may_learn_by_different_algorithms() -> None:
+    """The one team's agents step as DDPG's would, on the rows of the joint input that are theirs;
+    the other's as MADDPG's do."""
+    cfg = SMALL.replace(own_batches=False)
+    both = maddpg.make(TEAMS, cfg.replace(team_algorithms="them=ddpg,us=maddpg"))
+    joint, local = (maddpg.make(TEAMS, cfg.replace(local_critic=flag)) for flag in (False, True))
+    learner, flat = moved_apart(both), fold(TEAMS, BATCH)
+    noise, size = both.noise(KEY, flat), both.critic_mask().shape[1]
+    obs, act = SPEC.obs_size, SPEC.action_size
+    for agent in range(AGENTS):
+        own = np.arange(obs) + agent * obs, AGENTS * obs + np.arange(act) + agent * act
+        at, me = np.concatenate(own), jnp.int32(agent)
+        nets, _, metrics = jit(both.improve)(learner, me, flat, noise)
+        if agent == 2:
+            expected, _, told = jit(joint.improve)(learner, me, flat, noise)
+        else:
+            expected, _, told = jit(local.improve)(rows_of(learner, at, size), me, flat, noise)
+            rows = [x for x in jax.tree.leaves(nets) if x.shape[:1] == (size,)]
+            assert rows and not any(np.delete(x, at, 0).any() for x in rows)  # of others: unused
+            nets = jax.tree.map(lambda x, at=at: x[at] if x.shape[:1] == (size,) else x, nets)
+        close = lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+        jax.tree.map(close, nets, expected)
+        close(metrics["q_value"], told["q_value"])
+
+
+def test_naming_the_algorithm_of_every_team_changes_nothing() -> None:
+    for kind, flag in (("maddpg", False), ("ddpg", True)):
+        named = maddpg.make(TEAMS, SMALL.replace(team_algorithms=f"them={kind},us={kind}"))
+        plain = maddpg.make(TEAMS, SMALL.replace(local_critic=flag))
+        learner = jit(plain.init)(KEY)
+        assert_same(jit(named.init)(KEY), learner)
+        np.testing.assert_array_equal(named.critic_mask(), plain.critic_mask())
+
+
+@pytest.mark.parametrize(
+    ("told", "local"),
+    [
+        ("", [False, False, False, False]),
+        ("adversaries=ddpg,good=maddpg", [True, True, False, False]),
+        ("adversary=ddpg", [True, True, False, False]),
+        ("agent = ddpg", [False, False, True, True]),
+    ],
+)
+def test_teams_are_named_by_themselves_or_their_agents(told: str, local: list[bool]) -> None:
+    assert local_agents(SIDES, False, told).tolist() == local
+    assert local_agents(SIDES, True, "").all()
+
+
+@pytest.mark.parametrize(
+    ("told", "says"),
+    [
+        ("wolves=ddpg", r"of teams there are \(adversaries, good\), got 'wolves'"),
+        ("good=qmix", "maddpg or ddpg, got 'good=qmix'"),
+        ("good", "maddpg or ddpg, got 'good'"),
+        ("good=ddpg,agent=maddpg", "name each team once, got 'good=ddpg,agent=maddpg'"),
+    ],
+)
+def test_teams_that_cannot_be_are_refused(told: str, says: str) -> None:
+    with pytest.raises(ConfigError, match=f"team_algorithms must .*{says}"):
+        RECIPE.suits(SIDES, RECIPE.config.replace(team_algorithms=told))
 
 
 def test_ddpg_is_maddpg_with_local_critics() -> None:

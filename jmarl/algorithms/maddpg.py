@@ -8,6 +8,7 @@ axis [A, ...] of every parameter; agents of unequal sizes are padded (networks/i
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 import jax
@@ -20,6 +21,7 @@ from jax import Array
 from jmarl import actions, targets
 from jmarl.algorithms.actor_critic import Learner, Nets, transitions
 from jmarl.algorithms.batch import Batch, fold, mean
+from jmarl.algorithms.sides import local_agents
 from jmarl.exploration import ornstein_uhlenbeck
 from jmarl.fields import knob, static
 from jmarl.networks.base import Net
@@ -61,6 +63,7 @@ class Config(struct.PyTreeNode):
     warmup_steps: int = static(25_600, low=0)  # environment steps before the first update
     env_steps_per_update: float = static(100.0, above=0)  # environment steps per gradient step
     local_critic: bool = static(False)  # critics see their own agent alone: independent DDPG
+    team_algorithms: str = static("")  # maddpg or ddpg by team: adversaries=ddpg,good=maddpg
     estimator: actions.Estimator = static("relaxed")  # of the gradient of discrete actions
     box_policy: Literal["tanh", "gaussian"] = static("tanh")  # bounded, or a mean and a deviation
     target_actions: Literal["sample", "greedy"] = static("sample")  # of the target actors
@@ -255,19 +258,27 @@ class Maddpg:
     ) -> Array:
         """One agent's Q of observations and action vectors [N, A, W]: all of them, or its own."""
         seen = view.obs, vector
-        if self.cfg.local_critic:
+        if self.local.all():
             x = jnp.concatenate([part[:, agent] for part in seen], -1)
         else:
             x = jnp.concatenate([part.reshape(len(part), -1) for part in seen], -1)
+            if self.local.any():
+                x = x * jnp.asarray(self.critic_mask())[agent]
         return self.critic.apply(params, x, batch_moments(x, weight))[:, 0]
+
+    @cached_property
+    def local(self) -> np.ndarray:
+        """[A] bool: whose critics see their own agent alone."""
+        return local_agents(self.spec, self.cfg.local_critic, self.cfg.team_algorithms)
 
     def critic_mask(self) -> np.ndarray:
         """[A, in] bool: which inputs of each agent's critic are real."""
         seen = self.spec.obs_mask(), actions.vector_mask(self.spec)
-        if self.cfg.local_critic:
+        if self.local.all():
             return np.concatenate(seen, -1)
-        joint = np.concatenate([part.reshape(-1) for part in seen])
-        return np.broadcast_to(joint, (self.spec.num_agents, joint.size))
+        own = np.eye(self.spec.num_agents, dtype=bool) | ~self.local[:, None]  # who sees whom
+        joint = [own[..., None] & part for part in seen]
+        return np.concatenate([part.reshape(len(part), -1) for part in joint], -1)
 
     def look(self, seen: Moments, batch: Batch) -> Moments:
         """Running moments after one more batch."""

@@ -4,6 +4,7 @@ from jmarl.algorithms import maddpg
 from jmarl.algorithms.inference import Inferring
 from jmarl.algorithms.maddpg import IQBAL, OPENAI, Config, Maddpg
 from jmarl.algorithms.recipe import Preset, Recipe, off_policy_plan
+from jmarl.algorithms.sides import local_agents
 from jmarl.fields import ConfigError
 from jmarl.types import EnvSpec
 
@@ -14,8 +15,9 @@ def make(spec: EnvSpec, cfg: Config) -> Maddpg:
 
 
 def refuse(spec: EnvSpec, cfg: Config) -> None:
-    """Settings that would change nothing."""
-    if cfg.infer_policies and cfg.local_critic:
+    """Teams that are not there, and settings that would change nothing."""
+    local = local_agents(spec, cfg.local_critic, cfg.team_algorithms)
+    if cfg.infer_policies and local.all():
         raise ConfigError("infer_policies must be false for critics that see their agent alone")
 
 
