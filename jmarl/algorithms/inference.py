@@ -32,8 +32,9 @@ class Inferring(Maddpg):
     """Agents see each other's observations and actions in training, but no policies."""
 
     def init(self, key: Key) -> Learner:
-        learner = super().init(key)
-        rows = jax.random.split(jax.random.fold_in(key, 1), self.spec.num_agents)
+        own_key, guess_key = jax.random.split(key)
+        learner = super().init(own_key)
+        rows = jax.random.split(guess_key, self.spec.num_agents)
         actors = lambda key: per_agent(self.actor).init(key, self.spec.obs_mask(), self.head.real())
         nets = jax.vmap(actors)(rows)
         opt = jax.vmap(jax.vmap(self.adam(self.cfg.infer_lr).init))(nets)
