@@ -102,6 +102,17 @@ class Parts:
         digit = index[..., None] // np.maximum(self.stride, 1) % self.size
         return ((digit == self.place) & self.real).astype(jnp.float32)
 
+    def flat_logits(self, logits: Array) -> Array:
+        """Logits of parts [..., A, W] to those of flat choices [..., A, U]: they add up.
+
+        A softmax over the sums is the product of the parts' softmaxes. What stands at choices
+        that an agent does not have means nothing.
+        """
+        if len(self.masks) == 1:
+            return logits
+        choices = self.one_hot(jnp.arange(self.spec.action_size)[:, None])  # [U, A, W]
+        return jnp.einsum("...aw,uaw->...au", logits, choices)
+
 
 @dataclass(frozen=True)
 class Choices:

@@ -22,8 +22,9 @@ PLOTS = ("attention",)
 HELP = """\
 jmarl plot attention RUN [--FLAG VALUE ...]
 
-Plays one greedy episode of a run's team and draws to whom each head of its attention attends, what
-each head counts, and what the team earned, step by step. For runs of {attention}.
+Plays one greedy episode of a run's team and draws to whom each head of its attention attends (of
+each agent's, where agents attend for themselves), what each head counts, and what the team earned,
+step by step. For runs of {attention}.
 
 flags:
   --out                   the PNG [attention-ENV.png in this folder, numbered if there is one

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import QuadMesh
+from matplotlib.colorbar import Colorbar
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullFormatter
@@ -20,6 +21,9 @@ from jmarl.recording import Attended
 from jmarl.statistics import interval
 
 RETURN = "evaluation return (sum over time, mean over agents)"
+HATCHED: dict[str, Any] = {
+    **{"facecolor": "none", "edgecolor": "0.8", "hatch": "xxx", "linewidth": 0}
+}
 ABOVE: dict[str, Any] = {"loc": "lower right", "bbox_to_anchor": (1, 1), "frameon": False}
 
 
@@ -128,55 +132,106 @@ def png(figure: Figure) -> bytes:
 def attention_map(seen: Attended) -> Figure:
     """To whom attention goes over an episode.
 
-    A heat map of agents and steps for each head, what each head counts, and what was earned.
+    A heat map of agents and steps for each head, or for each agent (rows) and head (columns);
+    what each head counts, and what was earned.
     """
-    agents, heads = seen.spec.num_agents, seen.weights.shape[1]
-    tall = min(max(1.0, 0.24 * agents), 3.0)
-    heights = [tall] * heads + [1.4] * (seen.head_weights is not None) + [1.4]
-    figure = Figure(figsize=(10, sum(heights) + 0.35 * len(heights) + 0.6), layout="constrained")
-    panels = figure.subplots(len(heights), 1, sharex=True, height_ratios=heights)
-    maps = [heat_map(panels[head], seen, head, tall) for head in range(heads)]
-    bar = figure.colorbar(maps[0], ax=panels[:heads], aspect=30, pad=0.01)
-    bar.set_label(f"weight of an agent in a head (white line: all alike, 1/{agents})")
-    bar.ax.axhline(1 / agents, color="white")
+    maps, extra = heat_maps(seen), 1 + (seen.head_weights is not None)
+    rows, columns = maps.shape[:2]
+    heights = [height(seen)] * rows + [1.4] * extra
+    size = 10 if columns == 1 else 2 + 3 * columns, sum(heights) + 0.35 * len(heights) + 0.6
+    figure = Figure(figsize=size, layout="constrained")
+    grid = figure.add_gridspec(len(heights), columns, height_ratios=heights)
+    cells = [figure.add_subplot(grid[at]) for at in range(rows * columns)]
+    below = [figure.add_subplot(grid[rows + at, :]) for at in range(extra)]
+    places = [divmod(at, columns) for at in range(rows * columns)]
+    meshes = [heat_map(*cell, maps, seen) for cell in zip(cells, places, strict=True)]
+    colours(figure.colorbar(meshes[0], ax=cells, aspect=30, pad=0.01), seen)
     if seen.head_weights is not None:
-        head_lines(panels[heads], seen.head_weights)
-    earnings(panels[-1], seen)
-    panels[-1].set(xlabel="step of the episode", xlim=(0, len(seen.reward)))
-    panels[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
-    figure.align_ylabels(panels)
+        head_lines(below[0], seen.head_weights)
+    earnings(below[-1], seen)
+    below[-1].set(xlabel="step of the episode")
+    for axes in (*cells, *below):
+        axes.set_xlim(0, len(seen.reward))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.tick_params(axis="x", labelbottom=axes is below[-1])
+    figure.align_ylabels([*cells[::columns], *below])
     figure.suptitle(caption(seen))
     return figure
 
 
+def of_agents(seen: Attended) -> bool:
+    """Whether each agent attends for itself."""
+    return seen.weights.ndim == 4
+
+
+def heat_maps(seen: Attended) -> np.ndarray:
+    """[rows, columns, T, A]: heads in rows, or agents in rows and their heads in columns.
+
+    Nobody attends to oneself: NaN there.
+    """
+    if not of_agents(seen):
+        return seen.weights.swapaxes(0, 1)[:, None]
+    own = np.eye(seen.spec.num_agents, dtype=bool)[:, None, None]
+    return np.where(own, np.nan, np.moveaxis(seen.weights, 0, 2))
+
+
+def height(seen: Attended) -> float:
+    """Of a heat map, in inches."""
+    agents, least, each = seen.spec.num_agents, *((0.8, 0.12) if of_agents(seen) else (1.0, 0.24))
+    return min(max(least, each * agents), 3.0)
+
+
 def caption(seen: Attended) -> str:
     ending = "ended" if seen.terminated else "time is up"
-    heads = "; heads count alike" if seen.head_weights is None else ""
+    heads = "; heads count alike" if seen.head_weights is None and not of_agents(seen) else ""
     return (
         f"{seen.algorithm} on {seen.spec.name}: attention in one episode{heads}\n"
         f"greedy team of seed {seen.team_seed}, {len(seen.reward)} steps, {ending}"
     )
 
 
-def heat_map(axes: Axes, seen: Attended, head: int, tall: float) -> QuadMesh:
-    """One head's weights over the agents, hatched where they are dead; `tall` in inches."""
-    steps, _, agents = seen.weights.shape
-    weights, edges = seen.weights[:, head].T, (np.arange(steps + 1), np.arange(agents + 1))
-    mesh = axes.pcolormesh(*edges, weights, vmin=0, vmax=seen.weights.max())
-    hatched = {"facecolor": "none", "edgecolor": "0.8", "hatch": "xxx", "linewidth": 0}
+def heat_map(axes: Axes, place: tuple[int, int], maps: np.ndarray, seen: Attended) -> QuadMesh:
+    """The map at a place (row, column), hatched where agents are dead."""
+    weights, top = maps[place].T, np.nanmax(maps)
+    agents, steps = weights.shape
+    mesh = axes.pcolormesh(np.arange(steps + 1), np.arange(agents + 1), weights, vmin=0, vmax=top)
     for agent, alive in enumerate(seen.alive.T):
-        axes.broken_barh(spans(~alive), (agent, 1), **hatched)
-    every = math.ceil(agents * 0.12 / tall)  # inches that a name needs
-    named = range(0, agents, every)
-    names = [seen.spec.agents[at] for at in named]
-    axes.set_yticks([at + 0.5 for at in named], names)
-    axes.tick_params(axis="y", labelsize="small" if every == 1 else "x-small", length=0)
+        axes.broken_barh(spans(~alive), (agent, 1), **HATCHED)
     axes.invert_yaxis()
-    axes.set_ylabel(f"head {head + 1}")
-    if head == 0 and not seen.alive.all():
-        dead = Patch(**{**hatched, "facecolor": "0.4"}, label="dead agent")
-        axes.legend(handles=[dead], **ABOVE)
+    name_rows(axes, seen, place[1] == 0)
+    name_map(axes, seen, *place)
     return mesh
+
+
+def name_rows(axes: Axes, seen: Attended, named: bool) -> None:
+    """Agents' names, as many as fit."""
+    agents = seen.spec.num_agents
+    every = math.ceil(agents * 0.12 / height(seen))  # inches that a name needs
+    at = range(0, agents, every)
+    names = [seen.spec.agents[agent] if named else "" for agent in at]
+    axes.set_yticks([agent + 0.5 for agent in at], names)
+    small = every == 1 and not of_agents(seen)
+    axes.tick_params(axis="y", labelsize="small" if small else "x-small", length=0)
+
+
+def name_map(axes: Axes, seen: Attended, row: int, column: int) -> None:
+    """Whose attention it is; the first map also tells what hatching means."""
+    if not of_agents(seen):
+        axes.set_ylabel(f"head {row + 1}")
+    elif column == 0:
+        axes.set_ylabel(f"{seen.spec.agents[row]} to")
+    if of_agents(seen) and row == 0:
+        axes.set_title(f"head {column + 1}", fontsize="medium", loc="left")
+    if row == column == 0 and not seen.alive.all():
+        dead = Patch(**{**HATCHED, "facecolor": "0.4"}, label="dead agent")
+        axes.legend(handles=[dead], **ABOVE)
+
+
+def colours(bar: Colorbar, seen: Attended) -> None:
+    """The scale, with the weight of those who get no more than others."""
+    others = seen.spec.num_agents - of_agents(seen)
+    bar.set_label(f"weight of an agent in a head (white line: all alike, 1/{others})")
+    bar.ax.axhline(1 / others, color="white")
 
 
 def spans(flags: np.ndarray) -> list[tuple[int, int]]:

@@ -98,7 +98,7 @@ class Attended:
     spec: EnvSpec
     algorithm: str
     team_seed: int  # the training seed of the team
-    weights: np.ndarray  # [T, heads, A] a head's sum to 1 over the agents
+    weights: np.ndarray  # [T, heads, A], or [T, A, heads, A] of each agent; see types.Attention
     head_weights: np.ndarray | None  # [T, heads] what each head counts; None: all the same
     alive: np.ndarray  # [T, A]
     reward: np.ndarray  # [T, A]

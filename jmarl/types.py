@@ -89,9 +89,12 @@ class Transition(struct.PyTreeNode):
 
 
 class Attention(NamedTuple):
-    """Whom an algorithm attends to at each step: diagnostics, to look at."""
+    """Whom an algorithm attends to at each step: diagnostics, to look at.
 
-    weights: Array  # [T, B, heads, A] a head's sum to 1 over the agents
+    A team attends as one, or each of its agents for itself and not to itself.
+    """
+
+    weights: Array  # [T, B, heads, A] or [T, B, A, heads, A]; a head's sum to 1 over the last axis
     head_weights: Array | None = None  # [T, B, heads] what each head counts; None: all the same
 
 

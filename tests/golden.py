@@ -1,8 +1,11 @@
 """Reading recorded numbers of the papers' own code, and comparing with them."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 RTOL = {"f64": 1e-9, "f32": 1e-5}
@@ -43,3 +46,15 @@ class Golden:
             return True
         exact = np.abs(self.data[f"f64/{gradient}"])
         return (exact > 1e-5 * exact.max(initial=0)) | (exact == 0)
+
+
+def put(value: np.ndarray, at: np.ndarray, size: int) -> np.ndarray:
+    """Rows of `value` at `at` among `size` zero rows."""
+    out = np.zeros((size, *value.shape[1:]), value.dtype)
+    out[at] = value
+    return out
+
+
+def stacked(rows: Sequence[np.ndarray], width: int) -> jax.Array:
+    """Agents' arrays [N, size_i] as one [N, A, width], padded with zeros."""
+    return jnp.stack([np.pad(row, ((0, 0), (0, width - row.shape[1]))) for row in rows], 1)

@@ -36,6 +36,7 @@ TINY = {
     "episodes_per_update": B / 2,
     "target_update_interval": 2,
     "max_grad_norm": 0.1,
+    "critic_max_grad_norm": 0.01,
     "eps_finish": 0.5,
     "eps_decay": 2.5 * B * T,
     "hidden_dim": 8,
@@ -46,6 +47,7 @@ TINY = {
     "attention_dim": 3,
     "weight_dim": 5,
     "bias_dim": 4,
+    "critic_dim": 8,
 }
 # knobs that change nothing in any action kind, because another setting switches them off
 IDLE: dict[str, set[str]] = {

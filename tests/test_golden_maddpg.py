@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from golden import Golden
+from golden import Golden, put, stacked
 from jax import Array
 
 from jmarl.algorithms import maddpg
@@ -68,8 +68,7 @@ class Case:
 
     def pad(self, prefix: str, width: int) -> Array:
         """Per-agent arrays `prefix/0`, ... [N, size_i] as one [N, A, width]."""
-        rows = [self.z[f"{prefix}/{i}"] for i in range(self.agents)]
-        return jnp.stack([np.pad(row, ((0, 0), (0, width - row.shape[1]))) for row in rows], 1)
+        return stacked([self.z[f"{prefix}/{i}"] for i in range(self.agents)], width)
 
     def nets(self, prefix: str) -> Nets:
         return Nets(self.net(f"{prefix}policy/"), self.net(f"{prefix}critic/"))
@@ -148,13 +147,6 @@ class Case:
             gumbel = self.z[f"noise/gumbel/{agent}"]
             own = jnp.asarray(np.pad(gumbel, ((0, 0), (0, width - gumbel.shape[1]))))
         return jnp.zeros((len(own), self.agents, width)), own
-
-
-def put(value: np.ndarray, at: np.ndarray, size: int) -> np.ndarray:
-    """Rows of `value` at `at` among `size` zero rows."""
-    out = np.zeros((size, *value.shape[1:]), value.dtype)
-    out[at] = value
-    return out
 
 
 @pytest.fixture(

@@ -173,7 +173,8 @@ def test_unweighted_heads_have_no_weights() -> None:
 
 def test_what_a_recipe_shows_its_algorithm_has() -> None:
     for recipe in ALL.values():
-        config = recipe.config.replace(team_reward="sum") if recipe.shows else recipe.config
+        team = {"team_reward": "sum"} if hasattr(recipe.config, "team_reward") else {}
+        config = recipe.config.replace(**team)
         assert all(
             callable(getattr(recipe.make(Fading.spec, config), name)) for name in recipe.shows
         )
@@ -244,6 +245,24 @@ def test_names_of_many_agents_do_not_overlap() -> None:
     assert [label.get_text() for label in named] == [f"a{i}" for i in range(0, 60, 3)]
 
 
+def test_agents_who_attend_have_a_row_each_and_their_heads_a_column() -> None:
+    """Not to themselves: blank there; all alike is a share of the others."""
+    weights = np.random.default_rng(1).random((5, 3, 2, 3))
+    seen = made_up(5, 2, weights=weights, head_weights=None)
+    figure = attention_map(seen)
+    for row in range(3):
+        for column in range(2):
+            shown: Any = heat(figure, 2 * row + column).get_array()
+            expected = weights[:, row, column].T.copy()
+            expected[row] = np.nan
+            np.testing.assert_array_equal(shown.filled(np.nan), expected)
+    assert [figure.axes[at].get_ylabel() for at in range(0, 6, 2)] == ["ann to", "bob to", "cid to"]
+    assert [figure.axes[at].get_title("left") for at in range(2)] == ["head 1", "head 2"]
+    assert len(figure.axes) == 8 and "1/2" in figure.axes[7].get_ylabel()
+    assert "heads count alike" not in figure.get_suptitle()
+    assert figure.axes[6].get_xlabel() == "step of the episode"
+
+
 # --- the command --------------------------------------------------------------------------------
 
 
@@ -279,7 +298,7 @@ WRONG = {  # the words after `jmarl plot`, in a folder with two runs: what the o
     "attention qatten maddpg": ("got 'attention qatten maddpg'",),
     "--seed 3": ("plot takes what to draw and a run, got none",),
     "attention nowhere": ("run must be the folder of a run", "'nowhere'"),
-    "attention maddpg": ("attention is shown by runs of qatten, got", "a run of maddpg"),
+    "attention maddpg": ("attention is shown by runs of maac or qatten, got", "a run of maddpg"),
     "attention qatten": ("run must have a checkpoint",),
     "attention qatten --seed -1": ("seed must be between 0",),
     "attention qatten --seed x": ("seed must be a whole number, got 'x'",),
@@ -316,4 +335,4 @@ def test_help_tells_all_flags_and_who_has_attention(
     assert main(["plot", *words]) == 0
     told = capsys.readouterr().out
     assert all(f"--{flag} " in told for flag in ("out", "seed", "team-seed", "compile-cache"))
-    assert "For runs of qatten." in told
+    assert "For runs of maac or qatten." in told

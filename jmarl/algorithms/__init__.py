@@ -1,6 +1,6 @@
 """The algorithms there are: `ALL` is the only list, read by the CLI, the benchmarks and tests."""
 
-from jmarl.algorithms import iql, maddpg_recipe, qatten, qmix, qtran, vdn
+from jmarl.algorithms import iql, maac, maddpg_recipe, qatten, qmix, qtran, vdn
 from jmarl.algorithms.recipe import Recipe
 
 ALL: dict[str, Recipe] = {
@@ -8,6 +8,7 @@ ALL: dict[str, Recipe] = {
     for recipe in (
         maddpg_recipe.RECIPE,
         maddpg_recipe.DDPG,
+        maac.RECIPE,
         iql.RECIPE,
         vdn.RECIPE,
         qmix.RECIPE,

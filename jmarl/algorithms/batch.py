@@ -25,6 +25,17 @@ def mean(x: Array, weight: Array) -> Array:
     return (x * weight).sum() / jnp.maximum(weight.sum(), 1)
 
 
+def means(x: Array, weight: Array) -> Array:
+    """Of each column of x [N, A] under weights [N] or [N, A]."""
+    weight = jnp.broadcast_to(weight.reshape(len(weight), -1), x.shape)
+    return jax.vmap(mean, 1)(x, weight)
+
+
+def take(x: Array, action: Array) -> Array:
+    """The entries [..., A] of x [..., A, U] at actions [..., A]."""
+    return jnp.take_along_axis(x, action[..., None], -1)[..., 0]
+
+
 def fold(spec: EnvSpec, batch: Transition) -> Batch:
     """[T, B] and the views around to N = T B transitions."""
     flat = lambda tree: jax.tree.map(lambda x: jax.lax.collapse(x, 0, 2), tree)

@@ -17,7 +17,7 @@ from flax import struct
 from jax import Array
 
 from jmarl import targets
-from jmarl.algorithms.batch import mean
+from jmarl.algorithms.batch import mean, take
 from jmarl.algorithms.recipe import Plan, Preset, Recipe, nothing
 from jmarl.exploration import epsilon_greedy, greedy
 from jmarl.fields import ConfigError, knob, static
@@ -194,11 +194,6 @@ class ValueDecomposition:
             "q_value": mean_of(mixed.joint.mean(-1)),
             "target_value": mean_of(goal.mean(-1)),
         }
-
-
-def take(q: Array, action: Array) -> Array:
-    """The values [..., A] of actions [..., A] among q [..., A, U]."""
-    return jnp.take_along_axis(q, action[..., None], -1)[..., 0]
 
 
 # --- what the recipes share -----------------------------------------------------------------------

@@ -25,7 +25,7 @@ class Mlp(nn.Module):
     """fc3(relu(fc2(relu(fc1(x))))) for two `hidden` widths, optionally of a batch-normed x.
 
     `last_bound` draws the last kernel from U(+-last_bound) instead of the scheme's; `slope` is
-    what the activations keep of negative numbers; `affine` gives the norm a scale and a bias.
+    what the activations keep of negative numbers.
     """
 
     hidden: tuple[int, ...]
@@ -34,14 +34,14 @@ class Mlp(nn.Module):
     norm_input: bool
     last_bound: float | None
     slope: float
-    affine: bool
     real_in: Array  # [in] bool
     real_out: Array  # [out] bool
 
     @nn.compact
-    def __call__(self, x: Array, moments: Moments) -> Array:
+    def __call__(self, x: Array, moments: Moments | None) -> Array:
         if self.norm_input:
-            x = InputNorm(self.affine, name="norm")(x, moments)
+            assert moments is not None, "what to norm by"
+            x = InputNorm(name="norm")(x, moments)
         real = self.real_in
         for depth, width in enumerate((*self.hidden, self.out), start=1):
             last = depth > len(self.hidden)
@@ -55,22 +55,22 @@ class Mlp(nn.Module):
 
 
 class InputNorm(nn.Module):
-    """Batch normalisation; whoever calls decides which moments to use."""
-
-    affine: bool
+    """Batch normalisation with scale and bias; whoever calls decides which moments to use."""
 
     @nn.compact
     def __call__(self, x: Array, moments: Moments) -> Array:
-        x = (x - moments.mean) * jax.lax.rsqrt(moments.variance + 1e-5)
-        if not self.affine:
-            return x
         scale = self.param("scale", nn.initializers.ones, x.shape[-1:])
         bias = self.param("bias", nn.initializers.zeros, x.shape[-1:])
-        return x * scale + bias
+        return normalised(x, moments) * scale + bias
+
+
+def normalised(x: Array, moments: Moments) -> Array:
+    """Batch normalisation without scale and bias."""
+    return (x - moments.mean) * jax.lax.rsqrt(moments.variance + 1e-5)
 
 
 def rectified(x: Array, slope: float) -> Array:
-    """max(x, slope x)."""
+    """The larger of x and slope x."""
     return nn.leaky_relu(x, slope) if slope else nn.relu(x)
 
 
@@ -81,19 +81,21 @@ def mlp(
     norm_input: bool = False,
     last_bound: float | None = None,
     slope: float = 0.0,
-    affine: bool = True,
 ) -> Net[Array]:
-    """`init(key, real_in [in], real_out [out])`; `apply(params, x [..., in], moments)`."""
+    """`init(key, real_in [in], real_out [out])`; `apply(params, x [..., in], moments)`.
+
+    Without `norm_input` moments may be None.
+    """
 
     def net(real_in: Array, real_out: Array) -> Net[Any]:
-        style = scheme, norm_input, last_bound, slope, affine
+        style = scheme, norm_input, last_bound, slope
         return functional(Mlp(hidden, out, *style, real_in, real_out))
 
     def init(key: Key, real_in: Array, real_out: Array) -> Params:
         x = jnp.zeros(real_in.shape)
         return net(real_in, real_out).init(key, x, Moments(x, x))
 
-    def apply(params: Params, x: Array, moments: Moments) -> Array:
+    def apply(params: Params, x: Array, moments: Moments | None) -> Array:
         nobody = jnp.ones(x.shape[-1], bool), jnp.ones(out, bool)  # only `init` reads them
         return net(*nobody).apply(params, x, moments)
 
