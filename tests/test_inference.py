@@ -206,7 +206,7 @@ def test_what_stays_the_same_is_inferred() -> None:
     """Actors that do not learn, one-hot actions: the divergence falls towards zero."""
     env = Zoo(((3,), (2,)))
     cfg = Config(hidden_dim=(8, 8), infer_policies=True, infer_batch=64, batch_size=16, tau=0.1)
-    cfg = cfg.replace(actor_lr=0.0, buffer_size=4000, eval_actions="sample")
+    cfg = cfg.replace(actor_lr=0.0, infer_lr=3e-3, buffer_size=4000, eval_actions="sample")
     algorithm = maddpg_recipe.make(env.spec, cfg.replace(estimator="straight_through"))
     loop = Loop(
         env,
@@ -220,10 +220,10 @@ def test_what_stays_the_same_is_inferred() -> None:
     nets = run.learner.nets.replace(actor=actor)
     run = run.replace(learner=run.learner.replace(nets=nets, target=nets))
     chunk, told = jit(loop.chunk), []
-    for nth in range(3):
+    for nth in range(4):
         run, (metrics, _) = chunk(run, jnp.int32(1 + 20 * nth))
         told.append(metrics["inferred_kl"])
-    assert told[0] > 0.02 and told[2] < 0.2 * told[0]
+    assert told[0] > 0.05 and told[3] < 0.2 * told[0]
 
 
 # --- feeding --------------------------------------------------------------------------------------
