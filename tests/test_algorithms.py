@@ -24,6 +24,7 @@ from jmarl.types import ActionKind, Transition, View
 B, T, SEEDS = 4, 5, 2
 OPTIONS = {  # that make another algorithm of one
     "maddpg-inferring": ALL["maddpg"].but("maddpg", "", infer_policies=True),
+    "maddpg-ensemble": ALL["maddpg"].but("maddpg", "", ensemble=2),
 }
 NAMES = [*ALL, *(pytest.param(name, marks=pytest.mark.slow) for name in OPTIONS)]
 TINY = {
@@ -53,6 +54,7 @@ TINY = {
 IDLE: dict[str, set[str]] = {
     "maddpg": {"infer_lr", "infer_entropy"},
     "ddpg": {"infer_lr", "infer_entropy"},
+    "maddpg-ensemble": {"infer_lr", "infer_entropy"},
 }
 
 

@@ -14,7 +14,17 @@ import pytest
 ROOT = Path(__file__).parents[1]
 LAYERS = (  # from the ground up; a file may import its own layer and those below
     {"types"},
-    {"rollout", "memory", "targets", "exploration", "optim", "networks", "fields", "actions"},
+    {
+        "rollout",
+        "memory",
+        "grouped",
+        "targets",
+        "exploration",
+        "optim",
+        "networks",
+        "fields",
+        "actions",
+    },
     {"algorithms", "loop"},
 )
 HOST = len(LAYERS)  # everything else in jmarl/ but

@@ -11,6 +11,7 @@ from jax import Array
 from probes import assert_same, jit, pick
 from scipy.stats import chisquare
 
+from jmarl.grouped import Groups, grouped_replay
 from jmarl.memory import latest, replay
 from jmarl.types import Clock, Entities, Memory, Transition, View
 
@@ -191,7 +192,7 @@ def test_the_newest_whole_rollouts(rollouts: int) -> None:
     np.testing.assert_array_equal(first_marks(first)[0], expected)
 
 
-def pick_columns(batch: Transition, part: slice) -> Transition:
+def pick_columns(batch: Transition, part: Any) -> Transition:
     return jax.tree.map(lambda x: x[:, part], batch)
 
 
@@ -267,6 +268,59 @@ def test_large_rewards_keep_their_deviation() -> None:
     expected = (plain - rewards.mean(0)) / rewards.std(0)
     valid = np.asarray(batch.valid)
     np.testing.assert_allclose(np.asarray(batch.reward)[valid], expected[valid], atol=2e-3)
+
+
+# --- groups --------------------------------------------------------------------------------------
+
+SPLIT = Groups(
+    2, 3, lambda r: jnp.stack([r.action[..., 0] % 7 % 3, r.action[..., 1] // 500 % 3], -1)
+)
+FEW = 6_000
+
+
+def in_groups(mark: np.ndarray) -> np.ndarray:
+    """[..., 2] of marks, as SPLIT has it: scattered, and in runs of five positions."""
+    return np.stack([mark % 7 % 3, mark // 500 % 3], -1)
+
+
+@pytest.mark.parametrize("rollouts", [1, 3, 4, 8])
+def test_a_groups_steps_are_drawn_uniformly(rollouts: int) -> None:
+    """Every stored step of the group whose successor is stored, and no other, equally often."""
+    batch = drawn(grouped_replay(T, ROLLOUTS, FEW, SPLIT), rollouts)
+    check_follows(pick_columns(batch, np.asarray(batch.valid)[0]), 1)
+    end, marks = rollouts * T - 1, np.asarray(batch.action[0, :, 0]).reshape(2, 3, FEW)
+    told = np.asarray(batch.valid).reshape(2, 3, FEW)
+    stored = slice(max(0, end + 1 - ROLLOUTS * T), end)
+    possible = STREAM.mark[stored][STREAM.valid[stored]]
+    for way, group in np.ndindex(2, 3):
+        mine = possible[in_groups(possible)[:, way] == group]
+        assert (told[way, group] == (len(mine) > 0)).all()
+        if len(mine):
+            values, counts = np.unique_counts(marks[way, group])
+            assert set(values.tolist()) == set(mine.tolist())
+            assert chisquare(counts).pvalue > 1e-3 if len(mine) > 1 else True
+
+
+def test_a_group_of_nobody_is_not_valid() -> None:
+    nobody = Groups(1, 2, lambda rollout: jnp.zeros((*rollout.valid.shape, 1), jnp.int8))
+    batch = drawn(grouped_replay(T, ROLLOUTS, 20, nobody), 4)
+    np.testing.assert_array_equal(batch.valid[0], [True] * 20 + [False] * 20)
+
+
+def test_groups_change_nothing_else() -> None:
+    """Rewards are standardised by all that is stored, what nobody reads is dropped, and the clock
+    may run long."""
+    keep = lambda r: r.replace(view=r.view.replace(state=None, entities=None))
+    memory = grouped_replay(T, ROLLOUTS, 50, SPLIT, standardise_rewards=True, keep=keep)
+    ring = filled(memory, 5)
+    sample = lambda clock: memory.sample(ring, jax.random.key(0), clock)
+    batch = sample(clock(5))
+    assert batch.view.state is None and batch.view.entities is None
+    rewards = STREAM.reward[8:20][STREAM.valid[8:20]]
+    raw = STREAM.reward[first_marks(batch)]
+    expected = ((raw - rewards.mean(0)) / rewards.std(0))[np.asarray(batch.valid)[0]]
+    np.testing.assert_allclose(np.asarray(batch.reward)[np.asarray(batch.valid)], expected, 1e-4)
+    assert_same(sample(clock(5 + ROLLOUTS * 700_000_000)), batch)
 
 
 # --- misuse, and the program ---------------------------------------------------------------------

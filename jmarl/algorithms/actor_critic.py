@@ -6,7 +6,8 @@ from typing import Any
 from flax import struct
 
 from jmarl.fields import ConfigError
-from jmarl.memory import Ring, replay
+from jmarl.grouped import Groups, grouped_replay
+from jmarl.memory import replay
 from jmarl.networks.mlp import Moments
 from jmarl.types import Memory, Transition
 
@@ -27,9 +28,17 @@ class Learner(struct.PyTreeNode):
 
 
 def transitions(
-    cfg: Any, num_envs: int, rollout_length: int, batch_size: int, latest: int = 0
-) -> Memory[Ring]:
-    """A replay of `cfg.buffer_size` single transitions, without states and entities."""
+    cfg: Any,
+    num_envs: int,
+    rollout_length: int,
+    batch_size: int,
+    latest: int = 0,
+    groups: Groups | None = None,
+) -> Memory[Any]:
+    """A replay of `cfg.buffer_size` single transitions, without states and entities.
+
+    With `groups`, `batch_size` of each.
+    """
     rollouts = math.ceil(cfg.buffer_size / (num_envs * rollout_length))
     if rollouts * rollout_length < 2:
         raise ConfigError(f"buffer_size must be above num_envs, {num_envs}, got {cfg.buffer_size}")
@@ -37,11 +46,7 @@ def transitions(
     def lean(rollout: Transition) -> Transition:
         return rollout.replace(view=rollout.view.replace(state=None, entities=None))
 
-    return replay(
-        rollout_length,
-        rollouts,
-        batch_size,
-        standardise_rewards=cfg.standardise_rewards,
-        keep=lean,
-        latest=latest,
-    )
+    sizes, standardise = (rollout_length, rollouts, batch_size), cfg.standardise_rewards
+    if groups:
+        return grouped_replay(*sizes, groups, standardise_rewards=standardise, keep=lean)
+    return replay(*sizes, standardise_rewards=standardise, keep=lean, latest=latest)

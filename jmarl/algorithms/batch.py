@@ -18,6 +18,7 @@ class Batch(struct.PyTreeNode):
     reward: Array  # [N, A]
     terminated: Array  # [N]
     weight: Array  # [N] 1 where a step was taken, else 0
+    member: Array | None = None  # [N, A] which sub-policies acted, of ensembles
 
 
 def mean(x: Array, weight: Array) -> Array:

@@ -59,12 +59,17 @@ class Inferring(Maddpg):
         }
 
     def improve(
-        self, learner: Learner, agent: Array, batch: Batch, noise: tuple[Array, Array]
+        self,
+        learner: Learner,
+        agent: Array,
+        batch: Batch,
+        noise: tuple[Array, Array],
+        member: tuple[Array, ...] = (),
     ) -> tuple[Nets, Nets, Metrics]:
         """As MADDPG, with target actors as the agent believes them to be: equation (8)."""
         actor = self.believed(learner.target.actor, learner.guesses.target, agent)
         target = learner.target.replace(actor=actor)
-        return super().improve(learner.replace(target=target), agent, batch, noise)
+        return super().improve(learner.replace(target=target), agent, batch, noise, member)
 
     def believed(self, actors: Params, guesses: Params, agent: Array) -> Params:
         """All agents' actors [A, ...] in one agent's eyes: its own, and its approximations."""

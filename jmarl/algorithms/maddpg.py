@@ -24,6 +24,7 @@ from jmarl.algorithms.batch import Batch, fold, mean
 from jmarl.algorithms.sides import local_agents
 from jmarl.exploration import ornstein_uhlenbeck
 from jmarl.fields import knob, static
+from jmarl.grouped import Groups
 from jmarl.networks.base import Net
 from jmarl.networks.initialisers import Scheme
 from jmarl.networks.mlp import Moments, agents_moments, batch_moments, mlp, per_agent, running
@@ -79,6 +80,8 @@ class Config(struct.PyTreeNode):
     infer_batch: int = static(100, low=1)  # latest positions in each fit of the approximations
     infer_lr: float = knob(1e-2, low=0)  # Adam step size of the approximations
     infer_entropy: float = knob(1e-3, low=0)  # weight of their entropy in that fit
+    ensemble: int = static(1, low=1, high=100)  # sub-policies of an agent; one plays an episode
+    ensemble_by: Literal["agent", "team"] = static("agent")  # who draws: each, or a team as one
 
 
 @dataclass(frozen=True)
@@ -149,16 +152,14 @@ class Maddpg:
         self, learner: Learner, batch: Transition, key: Key, clock: Clock
     ) -> tuple[Learner, Metrics]:
         """One gradient step of every critic and every actor."""
-        agents, flat = jnp.arange(self.spec.num_agents), fold(self.spec, batch)
+        agents, flat = jnp.arange(self.spec.num_agents), self.fold(batch)
         keys = jax.random.split(key, self.spec.num_agents)
-        improve = lambda learner, agent, key: self.improve(
-            learner, agent, own := self.batch_of(flat, agent), self.noise(key, own)
-        )
         if self.cfg.order == "together":
-            nets, opt, metrics = jax.vmap(improve, (None, 0, 0))(learner, agents, keys)
+            turns = jax.vmap(self.turn, (None, None, 0, 0))
+            nets, opt, metrics = turns(learner, flat, agents, keys)
             learner = learner.replace(nets=nets, opt=opt)
         else:
-            one = lambda learner, x: self.put(learner, x[0], *improve(learner, *x))
+            one = lambda learner, x: self.put(learner, x[0], *self.turn(learner, flat, *x))
             learner, metrics = jax.lax.scan(one, learner, (agents, keys))
         if self.cfg.order != "in_place":
             learner = learner.replace(target=polyak(learner.nets, learner.target, self.cfg.tau))
@@ -167,14 +168,30 @@ class Maddpg:
             learner = learner.replace(seen=jax.lax.scan(look, learner.seen, agents)[0])
         return learner, {name: value.mean() for name, value in metrics.items()}
 
-    def improve(
-        self, learner: Learner, agent: Array, batch: Batch, noise: tuple[Array, Array]
+    def turn(
+        self, learner: Learner, flat: Batch, agent: Array, key: Key
     ) -> tuple[Nets, Nets, Metrics]:
-        """One agent's critic step, then its actor step; returns its own slices."""
-        nets, opt = jax.tree.map(lambda x: x[agent], (learner.nets, learner.opt))
+        """One agent's steps on its part of the batch."""
+        own = self.batch_of(flat, agent)
+        return self.improve(learner, agent, own, self.noise(key, own))
+
+    def improve(
+        self,
+        learner: Learner,
+        agent: Array,
+        batch: Batch,
+        noise: tuple[Array, Array],
+        member: tuple[Array, ...] = (),
+    ) -> tuple[Nets, Nets, Metrics]:
+        """One agent's critic step, then its actor step; returns its own slices.
+
+        `member` is which of its sub-policies, if there are several (ensemble.py).
+        """
+        nets, opt = jax.tree.map(lambda x: x[agent, *member], (learner.nets, learner.opt))
         target_noise, own_noise = noise
+        goal = self.goal(learner.target, agent, batch, target_noise, member)
         (critic_loss, q), critic_grad = jax.value_and_grad(self.critic_loss, has_aux=True)(
-            nets.critic, self.goal(learner.target, agent, batch, target_noise), agent, batch
+            nets.critic, goal, agent, batch
         )
         critic, critic_opt = descend(self.tx.critic, critic_grad, opt.critic, nets.critic)
         actor_loss, actor_grad = jax.value_and_grad(self.actor_loss)(
@@ -202,15 +219,23 @@ class Maddpg:
             learner = learner.replace(target=write(learner.target, new))
         return learner, metrics
 
-    def goal(self, target: Nets, agent: Array, batch: Batch, noise: Array) -> Array:
+    def goal(
+        self,
+        target: Nets,
+        agent: Array,
+        batch: Batch,
+        noise: Array,
+        member: tuple[Array, ...] = (),
+    ) -> Array:
         """y = r_i + gamma Q'_i(o', a'), a' from all target actors; [N]."""
         view = batch.next_view
-        out = self.outputs(target.actor, view.obs, agents_moments(view.obs, batch.weight))
+        moments = agents_moments(view.obs, batch.weight)
+        out = self.outputs(target.actor, view.obs, moments, batch.member)
         if self.cfg.target_actions == "sample":
             vector = self.head.sample(out, noise, view.available)
         else:
             vector = self.head.greedy(out, view.available)
-        critic = jax.tree.map(lambda x: x[agent], target.critic)
+        critic = jax.tree.map(lambda x: x[agent, *member], target.critic)
         future = self.value(critic, agent, view, vector, batch.weight)
         return targets.one_step(batch.reward[:, agent], future, batch.terminated, self.cfg.gamma)
 
@@ -239,7 +264,8 @@ class Maddpg:
         vector = self.head.sample(spread(out), spread(noise), view.available)
         others = batch.action
         if cfg.other_actions == "current":
-            others = self.head.greedy(self.outputs(actors, view.obs, moments), view.available)
+            theirs = self.outputs(actors, view.obs, moments, batch.member)
+            others = self.head.greedy(theirs, view.available)
         own = (jnp.arange(self.spec.num_agents) == agent)[:, None]
         q = self.value(critic, agent, view, jnp.where(own, vector, others), batch.weight)
         weight = batch.weight * view.alive[:, agent]
@@ -249,8 +275,10 @@ class Maddpg:
 
     # --- networks over agents -------------------------------------------------------------------
 
-    def outputs(self, params: Params, obs: Array, moments: Moments) -> Array:
-        """All actors' outputs: [..., A, O] -> [..., A, V]."""
+    def outputs(
+        self, params: Params, obs: Array, moments: Moments, member: Array | None = None
+    ) -> Array:
+        """All actors' outputs: [..., A, O] -> [..., A, V]; `member` is for ensembles."""
         return per_agent(self.actor).apply(params, obs, moments)
 
     def value(
@@ -286,6 +314,9 @@ class Maddpg:
 
     # --- batches --------------------------------------------------------------------------------
 
+    def fold(self, batch: Transition) -> Batch:
+        return fold(self.spec, batch)
+
     def batch_of(self, batch: Batch, agent: Array) -> Batch:
         """The part of the batch that is this agent's, or all of it."""
         if not self.cfg.own_batches:
@@ -315,6 +346,9 @@ def make(spec: EnvSpec, cfg: Config, kind: type[Maddpg] = Maddpg) -> Maddpg:
 def memory(spec: EnvSpec, cfg: Config, num_envs: int, rollout_length: int) -> Memory[Any]:
     """Of single transitions, as many for each agent as `own_batches` says."""
     size = cfg.batch_size * (spec.num_agents if cfg.own_batches else 1)
+    if cfg.ensemble > 1:
+        groups = Groups(spec.num_agents, cfg.ensemble, lambda rollout: rollout.extras)
+        return transitions(cfg, num_envs, rollout_length, cfg.batch_size, groups=groups)
     latest = cfg.infer_batch if cfg.infer_policies else 0
     return transitions(cfg, num_envs, rollout_length, size, latest)
 

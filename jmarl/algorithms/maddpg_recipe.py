@@ -1,9 +1,10 @@
 """MADDPG and what it comes with: its extensions, its presets, and independent DDPG."""
 
 from jmarl.algorithms import maddpg
+from jmarl.algorithms.ensemble import Ensemble
 from jmarl.algorithms.inference import Inferring
 from jmarl.algorithms.maddpg import IQBAL, OPENAI, Config, Maddpg
-from jmarl.algorithms.recipe import Preset, Recipe, off_policy_plan
+from jmarl.algorithms.recipe import Plan, Preset, Recipe, off_policy_plan
 from jmarl.algorithms.sides import local_agents
 from jmarl.fields import ConfigError
 from jmarl.types import EnvSpec
@@ -11,14 +12,28 @@ from jmarl.types import EnvSpec
 
 def make(spec: EnvSpec, cfg: Config) -> Maddpg:
     """As the config says."""
+    if cfg.ensemble > 1:
+        return maddpg.make(spec, cfg, Ensemble)
     return maddpg.make(spec, cfg, Inferring if cfg.infer_policies else Maddpg)
 
 
+def plan(cfg: Config, num_envs: int, rollout_length: int) -> Plan:
+    """A sub-policy of an ensemble counts the steps that are its own, one in `ensemble`."""
+    own = cfg.replace(
+        warmup_steps=cfg.warmup_steps * cfg.ensemble,
+        env_steps_per_update=cfg.env_steps_per_update * cfg.ensemble,
+    )
+    return off_policy_plan(own, num_envs, rollout_length)
+
+
 def refuse(spec: EnvSpec, cfg: Config) -> None:
-    """Teams that are not there, and settings that would change nothing."""
+    """Teams that are not there, and settings that change nothing or mean nothing together."""
     local = local_agents(spec, cfg.local_critic, cfg.team_algorithms)
     if cfg.infer_policies and local.all():
         raise ConfigError("infer_policies must be false for critics that see their agent alone")
+    for name, wanted in (("infer_policies", False), ("norm_input", False), ("own_batches", True)):
+        if cfg.ensemble > 1 and getattr(cfg, name) != wanted:
+            raise ConfigError(f"{name} must be {str(wanted).lower()} for ensembles")
 
 
 ONE_ENV = {"num_envs": 1, "rollout_length": 100}
@@ -32,7 +47,7 @@ RECIPE = Recipe(
     },
     make=make,
     memory=maddpg.memory,
-    plan=off_policy_plan,
+    plan=plan,
     action_kinds=maddpg.action_kinds,
     refuse=refuse,
 )
