@@ -303,7 +303,9 @@ def test_a_groups_steps_are_drawn_uniformly(rollouts: int) -> None:
 
 def test_a_group_of_nobody_is_not_valid() -> None:
     nobody = Groups(1, 2, lambda rollout: jnp.zeros((*rollout.valid.shape, 1), jnp.int8))
-    batch = drawn(grouped_replay(T, ROLLOUTS, 20, nobody), 4)
+    memory, stream = grouped_replay(T, ROLLOUTS, 20, nobody), Stream(40)
+    stream.valid[:] = True
+    batch = memory.sample(filled(memory, 4, stream), jax.random.key(0), clock(4))
     np.testing.assert_array_equal(batch.valid[0], [True] * 20 + [False] * 20)
 
 

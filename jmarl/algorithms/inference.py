@@ -13,7 +13,7 @@ from flax import struct
 from jax import Array
 
 from jmarl.algorithms.actor_critic import Learner, Nets
-from jmarl.algorithms.batch import Batch, fold
+from jmarl.algorithms.batch import Batch, fold, means
 from jmarl.algorithms.maddpg import Maddpg
 from jmarl.networks.mlp import agents_moments, per_agent
 from jmarl.optim import descend, polyak
@@ -112,8 +112,7 @@ class Inferring(Maddpg):
 
 def over_steps(x: Array, batch: Batch) -> Array:
     """Mean over the steps at which an agent was alive: [N, A] -> [A]."""
-    weight = batch.weight[:, None] * batch.view.alive
-    return (weight * x).sum(0) / jnp.maximum(weight.sum(0), 1)
+    return means(x, batch.weight[:, None] * batch.view.alive)
 
 
 def over_others(x: Array) -> Array:
