@@ -1,10 +1,10 @@
 """One environment behind two doors: jmarl's rollout, and its library's own auto-reset.
 
-Both act uniformly over the available actions, and both hold all agents' observations from one step
-to the next, as whoever chooses by them must: XLA would not so much as write down an observation
-that nobody keeps. jaxmarl's are held as networks read them, rows of float32 padded to the widest,
-which is how ours come and what jaxmarl's own training scripts make of theirs. What was observed
-and earned is summed. Global states and entities are asked of neither.
+Both act uniformly over the available actions, drawn by the same function, and both hold all agents'
+observations from one step to the next, as whoever chooses by them must: XLA would not so much as
+write down an observation that nobody keeps. jaxmarl's are held as networks read them, rows of
+float32 padded to the widest, which is how ours come and what jaxmarl's own training scripts make of
+theirs. What was observed and earned is summed. Global states and entities are asked of neither.
 """
 
 from collections.abc import Callable, Mapping
@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from jmarl.exploration import uniform_policy
+from jmarl.exploration import uniform_choice, uniform_policy
 from jmarl.rollout import Actors, advance, open_actors
 from jmarl.types import Environment, Key, Outcome, View
 from jmarl_envs.libraries import import_library
@@ -108,7 +108,7 @@ def chooser(env: Any, names: list[str]) -> Act:
             told = jax.vmap(getattr(env, masks))(state)
             rows = [jnp.pad(told[n], ((0, 0), (0, own.shape[1] - told[n].shape[1]))) for n in names]
             allowed = jnp.stack(rows, 1) > 0
-        action = jax.random.categorical(key, jnp.where(allowed, 0.0, -jnp.inf))
+        action = uniform_choice(key, allowed)
         return {name: action[:, i] for i, name in enumerate(names)}
 
     return act
@@ -167,6 +167,7 @@ def jumanjis(env: Any) -> Side:
     # an array of choices tells how many; one of whole numbers within bounds tells the largest
     choices = getattr(spec, "num_values", np.asarray(spec.maximum) + 1)
     width = int(np.asarray(choices).max()) if discrete else 0
+    anything = np.ones((*spec.shape, width), bool)
 
     def open_(key: Key, num_envs: int) -> Any:
         state, timestep = wrapped.reset(jax.random.split(key, num_envs))
@@ -177,9 +178,8 @@ def jumanjis(env: Any) -> Side:
         mask = getattr(before, "action_mask", None)
         num_envs = jax.tree.leaves(state)[0].shape[0]
         if discrete:
-            scores = jnp.zeros((num_envs, *spec.shape, width))
-            scores = scores if mask is None else jnp.where(mask, 0.0, -jnp.inf)
-            action = jax.random.categorical(key, scores)
+            free = jnp.broadcast_to(anything, (num_envs, *anything.shape))
+            action = uniform_choice(key, free if mask is None else mask)
         else:
             low, high = spec.minimum, spec.maximum
             action = low + (high - low) * jax.random.uniform(key, (num_envs, *spec.shape))

@@ -15,11 +15,26 @@ def greedy(scores: Array, available: Array) -> Array:
     return jnp.where(available, scores, -jnp.inf).argmax(-1)
 
 
+def uniform_choice(key: Key, available: Array) -> Array:
+    """Any available choice as likely as the others: [..., U] -> [...]; 0 where there is none.
+
+    The n-th one, by counting, for a random n: one random number, where a categorical draw takes
+    one and two logarithms for every choice (benchmarks/NOTES.md).
+    """
+    count = available.sum(-1)
+    nth = jax.random.uniform(key, count.shape) * count  # below count, rounding or not
+    passed = chosen = jnp.zeros_like(count)
+    for column in jnp.unstack(available, axis=-1):  # a cumulative sum would be slow on a CPU
+        passed = passed + column
+        chosen = chosen + (passed <= nth)
+    return chosen % available.shape[-1]
+
+
 def epsilon_greedy(key: Key, scores: Array, available: Array, epsilon: Any) -> Array:
     """The best available choice, or with probability `epsilon` a uniform available one."""
     coin_key, random_key = jax.random.split(key)
     best = greedy(scores, available)
-    other = jax.random.categorical(random_key, jnp.where(available, 0.0, -jnp.inf))
+    other = uniform_choice(random_key, available)
     return jnp.where(jax.random.uniform(coin_key, best.shape) < epsilon, other, best)
 
 
@@ -34,7 +49,7 @@ def uniform_policy(spec: EnvSpec) -> Policy[tuple[()]]:
     def step(carry: tuple[()], view: View, key: Key) -> tuple[tuple[()], Array, tuple[()]]:
         available = view.available
         if spec.action_kind == "discrete":
-            action = jax.random.categorical(key, jnp.where(available, 0.0, -jnp.inf))
+            action = uniform_choice(key, available)
         elif spec.action_kind == "simplex":
             head = Choices(spec, "straight_through")
             action = head.hard(head.noise(key, available.shape), available)

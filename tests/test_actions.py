@@ -13,7 +13,13 @@ from scipy.special import softmax
 from scipy.stats import chisquare, norm
 
 from jmarl.actions import Bounded, Choices, Estimator, Gaussian, Parts, decode, encode, vector_mask
-from jmarl.exploration import epsilon_greedy, greedy, ornstein_uhlenbeck, uniform_policy
+from jmarl.exploration import (
+    epsilon_greedy,
+    greedy,
+    ornstein_uhlenbeck,
+    uniform_choice,
+    uniform_policy,
+)
 from jmarl.types import ActionKind, EnvSpec, View
 
 PARTS = [((3,), (2,), (3, 2)), ((2, 2, 3), (4,), (3, 2), (5,)), ((3,), (3,))]
@@ -207,6 +213,19 @@ def test_epsilon_greedy(epsilon: float) -> None:
     assert not np.any(counts[expected == 0])
     where = expected > 0
     assert where.sum() == 1 or chisquare(counts[where], expected[where]).pvalue > 1e-3
+
+
+def test_one_number_chooses_the_nth_available(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From the least number to the largest below 1; where there is no choice, the first."""
+    available = jnp.array(
+        [[0, 1, 0, 1, 1], [1, 1, 1, 1, 1], [0, 0, 0, 0, 1], [0, 0, 0, 0, 0]], bool
+    )
+    expected = {0.0: [1, 0, 4, 0], 0.5: [3, 2, 4, 0], 1 - 2.0**-23: [4, 4, 4, 0]}
+    for number, choices in expected.items():
+        monkeypatch.setattr(jax.random, "uniform", lambda key, shape, n=number: jnp.full(shape, n))
+        assert uniform_choice(jax.random.key(0), available).tolist() == choices
+    counts = np.arange(1, 10_000, dtype=np.float32)
+    assert np.all(np.float32(1 - 2.0**-23) * counts < counts), "the largest number is none too many"
 
 
 def test_ornstein_uhlenbeck() -> None:

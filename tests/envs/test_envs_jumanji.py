@@ -58,9 +58,9 @@ def views_and_rest(seen: Any) -> Array:
 
 def routing_rows(seen: Any) -> Array:
     """Of six customers and three vehicles: 10 wide, loads of 20, windows that end by 30."""
-    where, fleet = seen.nodes.coordinates / 10, seen.vehicles
-    places = [*where.T, seen.nodes.demands / 20, seen.windows.start / 30, seen.windows.end / 30]
-    places = jnp.stack([*places, seen.coeffs.early, seen.coeffs.late], 1).reshape(-1)
+    where, fleet = seen.nodes.coordinates.reshape(-1) / 10, seen.vehicles
+    places = [where, seen.nodes.demands / 20, seen.windows.start / 30, seen.windows.end / 30]
+    places = jnp.concatenate([*places, seen.coeffs.early, seen.coeffs.late])
     facts = [*(fleet.coordinates / 10).T, fleet.local_times / 30, fleet.capacities / 20]
     facts = jnp.stack(facts, 1)
     order = ((0, 1, 2), (1, 2, 0), (2, 0, 1))
