@@ -85,9 +85,9 @@ def joint_values(algorithm: ValueDecomposition, params: Any, view: View) -> Arra
     return joint.reshape(2, 2, -1)
 
 
-def assert_tables(joint: np.ndarray, expected: list[np.ndarray]) -> None:
+def assert_tables(joint: np.ndarray, expected: list[np.ndarray], atol: float = 0.2) -> None:
     """On every seed; `joint` [seed, state, 2, 2]."""
-    np.testing.assert_allclose(joint, np.broadcast_to(expected, joint.shape), atol=0.2)
+    np.testing.assert_allclose(joint, np.broadcast_to(expected, joint.shape), atol=atol)
 
 
 ADDITIVE = [first_step(6.5), SEVENS, SUM_2B]
@@ -100,11 +100,13 @@ def test_vdn_settles_on_the_best_sums_and_takes_the_safe_7() -> None:
 
 
 def test_iql_settles_on_what_each_action_earns_on_average_and_takes_the_safe_7() -> None:
-    """Agent 0's values of its own two actions, and agent 1's, by state."""
+    """Agent 0's values of its own two actions, and agent 1's, by state. The mean of a thousand
+    remembered payoffs of 1 or 8 has a standard error of 0.11."""
     joint, returns = learned("iql")
-    assert_tables(joint[..., 0], [first_step(4.5), SEVENS, np.array([[0.5, 0.5], [4.5, 4.5]])])
+    own, other = np.array([[0.5, 0.5], [4.5, 4.5]]), np.array([[0.5, 4.5], [0.5, 4.5]])
+    assert_tables(joint[..., 0], [first_step(4.5), SEVENS, own], atol=0.4)
     either = np.full((2, 2), first_step(4.5).mean())
-    assert_tables(joint[..., 1], [either, SEVENS, np.array([[0.5, 4.5], [0.5, 4.5]])])
+    assert_tables(joint[..., 1], [either, SEVENS, other], atol=0.4)
     np.testing.assert_array_equal(returns, 7)
 
 
