@@ -29,7 +29,7 @@ OPTIONS = {  # that make another algorithm of one
 NAMES = [*ALL, *(pytest.param(name, marks=pytest.mark.slow) for name in OPTIONS)]
 TINY = {
     "batch_size": 8,
-    "infer_batch": 3,
+    "infer_batch": 4,
     "buffer_size": 200,
     "warmup_steps": 2 * B * T,
     "env_steps_per_update": 10.0,

@@ -44,19 +44,20 @@ class Inferring(Maddpg):
         self, learner: Learner, batch: Transition, key: Key, clock: Clock
     ) -> tuple[Learner, Metrics]:
         """Of a batch whose first `infer_batch` columns are the latest transitions."""
-        size = self.cfg.infer_batch
-        flat = fold(self.spec, batch)
-        latest = jax.tree.map(lambda x: x[:size], flat)
+        latest = jax.tree.map(lambda x: x[: self.cfg.infer_batch], fold(self.spec, batch))
         guesses, loss = self.fit(learner.guesses, latest)
-        drawn = jax.tree.map(lambda x: x[:, size:], batch)
-        learner, metrics = super().update(learner.replace(guesses=guesses), drawn, key, clock)
-        divergence = self.divergence(learner, self.batch_of(fold(self.spec, drawn), jnp.int32(0)))
+        learner, metrics = super().update(learner.replace(guesses=guesses), batch, key, clock)
+        divergence = self.divergence(learner, self.batch_of(self.fold(batch), jnp.int32(0)))
         named = {f"inferred_kl/{n}": kl for n, kl in zip(self.spec.agents, divergence, strict=True)}
         return learner, metrics | {
             "inferred_loss": over_others(loss).mean(),
             "inferred_kl": divergence.mean(),
             **named,
         }
+
+    def fold(self, batch: Transition) -> Batch:
+        """Without the latest transitions, which only the fits read."""
+        return jax.tree.map(lambda x: x[self.cfg.infer_batch :], super().fold(batch))
 
     def improve(
         self,
