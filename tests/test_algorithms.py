@@ -243,8 +243,6 @@ def test_truncation_bootstraps_and_termination_does_not(case: Case) -> None:
 
 def test_episodes_behind_each_other_teach_what_they_teach_side_by_side(case: Case) -> None:
     """Behind a true end the next episode stands at once: no value, memory or action crosses it."""
-    if case.name == "maddpg-inferring":
-        pytest.skip("its first columns, of one position each, are the latest")
     columns = case.batch.valid.shape[1] // 2
     one, two = (
         jax.tree.map(lambda x, cut=cut: x[:, cut], case.batch)
