@@ -25,8 +25,11 @@ B, T, SEEDS = 4, 5, 2
 OPTIONS = {  # that make another algorithm of one
     "maddpg-inferring": ALL["maddpg"].but("maddpg", "", infer_policies=True),
     "maddpg-ensemble": ALL["maddpg"].but("maddpg", "", ensemble=2),
+    "maac-normed": ALL["maac"].but("maac", "", norm_input=True, discount_entropy=True),
 }
-NAMES = [*ALL, *(pytest.param(name, marks=pytest.mark.slow) for name in OPTIONS)]
+TWINS = "maddpg_sac", "coma_sac"  # of maac but for the critic
+LATER = {*OPTIONS, *TWINS}
+NAMES = [pytest.param(n, marks=[pytest.mark.slow] * (n in LATER)) for n in ALL | OPTIONS]
 TINY = {
     "batch_size": 8,
     "infer_batch": 4,
@@ -49,6 +52,7 @@ TINY = {
     "weight_dim": 5,
     "bias_dim": 4,
     "critic_dim": 8,
+    "critic_hidden_dim": 8,
 }
 # knobs that change nothing in any action kind, because another setting switches them off
 IDLE: dict[str, set[str]] = {

@@ -17,7 +17,7 @@ from jmarl.algorithms.maac import Maac
 from jmarl.algorithms.recipe import off_policy_plan
 from jmarl.fields import ConfigError
 from jmarl.loop import Loop, LoopConfig
-from jmarl.networks.critics import AttentionCritic
+from jmarl.networks.critics import AttentionCritic, Critic, JoinedCritic
 from jmarl.types import EnvSpec
 from jmarl_envs.toys.bandits import Cue
 
@@ -79,11 +79,20 @@ def seen_and_done(agents: int, lead: tuple[int, ...] = (5,)) -> tuple[EnvSpec, A
     return spec, obs, jax.nn.one_hot(jax.random.randint(action_key, obs.shape[:-1], 0, 3), 3)
 
 
-@pytest.mark.parametrize("uniform", [False, True])
-def test_whose_actions_an_agents_values_hear_of(uniform: bool) -> None:
+def critics(spec: EnvSpec) -> dict[str, Critic]:
+    return {
+        "attending": AttentionCritic(spec, 8, 2, 1e-3, uniform=False),
+        "uniform": AttentionCritic(spec, 8, 2, 1e-3, uniform=True),
+        "one each": JoinedCritic(spec, (8,), one_for_all=False),
+        "one for all": JoinedCritic(spec, (8,), one_for_all=True),
+    }
+
+
+@pytest.mark.parametrize("kind", critics(ZOO.spec))
+def test_whose_actions_an_agents_values_hear_of(kind: str) -> None:
     """Everybody's but its own; everybody's observations."""
     spec, obs, vector = seen_and_done(3)
-    critic = AttentionCritic(spec, 8, 2, 1e-3, uniform)
+    critic = critics(spec)[kind]
     params = jit(critic.init)(KEY)
     for agent in range(3):
         total = lambda obs, vector, agent=agent: critic.apply(params, obs, vector).q[:, agent].sum()
@@ -91,6 +100,37 @@ def test_whose_actions_an_agents_values_hear_of(uniform: bool) -> None:
         assert np.all(np.any(of_obs, (0, 2)))
         heard = np.any(of_vector, (0, 2)).tolist()
         assert heard == [other != agent for other in range(3)]
+
+
+def test_joined_critics_are_perceptrons_of_all_observations_and_the_others_actions() -> None:
+    """By hand for agent 1: its own action is zero, and the one critic hears that it is agent 1."""
+    spec, obs, vector = seen_and_done(3)
+    row = [obs.reshape(5, -1), vector[:, 0], 0 * vector[:, 1], vector[:, 2]]
+    who = jnp.broadcast_to(jnp.array([0.0, 1.0, 0.0]), (5, 3))
+    for critic, x in (
+        (critics(spec)["one each"], row),
+        (critics(spec)["one for all"], [*row, who]),
+    ):
+        params = critic.init(KEY)
+        fc1, fc2 = (params["joined"][name] for name in ("fc1", "fc2"))
+        if not critic.shared:
+            fc1, fc2 = pick((fc1, fc2), 1)
+        h = jnp.concatenate(x, -1) @ fc1["kernel"] + fc1["bias"]
+        expected = jnp.where(h > 0, h, 0.01 * h) @ fc2["kernel"] + fc2["bias"]
+        q = critic.apply(params, obs, vector).q
+        np.testing.assert_allclose(q[:, 1], expected, rtol=1e-5, atol=1e-6)
+        together = critic.apply(params, obs[None], vector[None])
+        np.testing.assert_allclose(together.q[0], q, rtol=1e-5, atol=1e-6)
+
+
+def test_rivals_are_as_large_and_the_critic_for_all_moves_by_the_mean() -> None:
+    spec = jmarl_envs.make("particle/rover_tower").spec
+    for name, shares in (("maddpg_sac", 1), ("coma_sac", spec.num_agents)):
+        algorithm: Any = ALL[name].make(spec, ALL[name].config)
+        critic = jit(algorithm.critic.init)(KEY)
+        assert real(critic) == pytest.approx(346_280, rel=0.01)
+        ones = jax.tree.map(jnp.ones_like, critic)
+        assert all(np.all(x == 1 / shares) for x in jax.tree.leaves(algorithm.shared_less(ones)))
 
 
 def test_uniform_attention_asks_nobody() -> None:
@@ -206,27 +246,37 @@ class Together(Cue):
         return state, out.replace(reward=jnp.broadcast_to(out.reward.sum(), out.reward.shape))
 
 
-LEARNS = {"alpha": 0.0, "weight_decay": 0.0, "attention_penalty": 0.0, "output_penalty": 0.0}
+LEARNS = {"alpha": 0.0, "weight_decay": 0.0, "output_penalty": 0.0}
 PLAIN = {"standardise_rewards": False, "batch_size": 64, "buffer_size": 2000, "tau": 1.0}
-FAST = {"actor_lr": 1e-2, "critic_lr": 1e-2, "hidden_dim": (16,), "critic_dim": 16, "heads": 2}
+FAST = {"actor_lr": 1e-2, "critic_lr": 1e-2, "hidden_dim": (16,)}
+JOINED = {"critic_hidden_dim": (32,)}
+CRITICS = {
+    "maac": {"critic_dim": 16, "heads": 2, "attention_penalty": 0.0},
+    "maddpg_sac": JOINED,
+    "coma_sac": JOINED,
+}
 
 
-def learned(env: Any, updates: int, **options: Any) -> tuple[dict[str, Array], dict[str, Array]]:
+def learned(
+    env: Any, updates: int, name: str = "maac", **options: Any
+) -> tuple[dict[str, Array], dict[str, Array]]:
     """Metrics of the last of three chunks of learning, and an evaluation."""
-    cfg = ALL["maac"].config.replace(**{**LEARNS, **PLAIN, **FAST, **options})
+    settings = {**LEARNS, **PLAIN, **FAST, **CRITICS[name], **options}
+    cfg = ALL[name].config.replace(**settings)
     shape = LoopConfig(16, 4, updates, warmup_rollouts=6, rollouts_per_chunk=5, eval_episodes=64)
-    memory = ALL["maac"].memory(env.spec, cfg, 16, 4)
-    loop = Loop(env, ALL["maac"].make(env.spec, cfg), memory, shape)
+    memory = ALL[name].memory(env.spec, cfg, 16, 4)
+    loop = Loop(env, ALL[name].make(env.spec, cfg), memory, shape)
     run, _ = loop.start(jax.random.key(0))
     run, metrics = jax.lax.scan(lambda run, i: loop.chunk(run, i), run, 6 + 5 * jnp.arange(3))
     return pick(metrics[0], -1), loop.evaluate(run, jax.random.key(1))
 
 
-def test_a_team_learns_what_all_see_and_do() -> None:
-    """Three agents with three cues: the critic knows all of the sum of three, of which it values
-    the others' share by attention alone; the greedy team earns 3. Without entropy an actor in six
-    stays where it first leant."""
-    metrics, scores = jit(lambda: learned(Together(3, 1, 3), 20, alpha=0.2))()
+@pytest.mark.parametrize("name", CRITICS)
+def test_a_team_learns_what_all_see_and_do(name: str) -> None:
+    """Three agents with three cues: the critic comes to know the sum of three, the others' share
+    from what it hears of them; the greedy team earns 3. Without entropy a team in six stays where
+    it first leant."""
+    metrics, scores = jit(lambda: learned(Together(3, 1, 3), 20, name, alpha=0.2))()
     assert metrics["critic_loss"] < 0.05
     assert scores["episode_return"] == 3
 

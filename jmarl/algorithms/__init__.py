@@ -1,6 +1,6 @@
 """The algorithms there are: `ALL` is the only list, read by the CLI, the benchmarks and tests."""
 
-from jmarl.algorithms import iql, maac, maddpg_recipe, qatten, qmix, qtran, vdn
+from jmarl.algorithms import iql, maac, maddpg_recipe, qatten, qmix, qtran, sac_baselines, vdn
 from jmarl.algorithms.recipe import Recipe
 
 ALL: dict[str, Recipe] = {
@@ -9,6 +9,8 @@ ALL: dict[str, Recipe] = {
         maddpg_recipe.RECIPE,
         maddpg_recipe.DDPG,
         maac.RECIPE,
+        sac_baselines.MADDPG_SAC,
+        sac_baselines.COMA_SAC,
         iql.RECIPE,
         vdn.RECIPE,
         qmix.RECIPE,

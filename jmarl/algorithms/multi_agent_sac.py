@@ -232,12 +232,8 @@ def entropy(weights: Array) -> Array:
 # --- what the recipes share -----------------------------------------------------------------------
 
 
-def make(spec: EnvSpec, cfg: Any, critic: Critic) -> MultiAgentSac:
-    """The learner with this critic."""
-    return MultiAgentSac(spec, cfg, actor_of(spec, cfg), critic)
-
-
 def actor_of(spec: EnvSpec, cfg: Any) -> Net[Array]:
+    """Of each agent, as the release draws it."""
     return per_agent(mlp(cfg.hidden_dim, Parts(spec).width, "torch", slope=SLOPE))
 
 
@@ -250,7 +246,7 @@ def presets(config: Any) -> dict[str, Preset]:
     """The released MAAC's settings."""
     official = config.replace(tau=0.001, env_steps_per_update=25.0, norm_input=True)
     loop = {"num_envs": 12, "rollout_length": 25}
-    return {"official": Preset(official, loop, "as shariqiqbal2810/MAAC")}
+    return {"official": Preset(official, loop, "the settings of shariqiqbal2810/MAAC")}
 
 
 def recipe(

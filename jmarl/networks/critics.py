@@ -125,7 +125,7 @@ class AttentionCritic:
 class JoinedCritic:
     """A perceptron on all observations and the others' actions, one after another.
 
-    One for each agent, or one for all, which sees whose values it is to give.
+    One for each agent, or one for all, which is told whose values it gives.
     """
 
     spec: EnvSpec
@@ -142,23 +142,24 @@ class JoinedCritic:
         return net if self.one_for_all else per_agent(net)
 
     def init(self, key: Key) -> Params:
-        seen, real = self.spec.obs_mask(), vector_mask(self.spec)
-        inputs, outputs = np.asarray(self.inputs(seen, real) > 0), self.spec.action_mask()
+        inputs, outputs = self.real(), self.spec.action_mask()
         if self.one_for_all:
             inputs, outputs = inputs.any(0), outputs.any(0)
         return {"joined": self.net.init(key, inputs, outputs)}
 
-    def apply(self, params: Params, obs: Array, vector: Array) -> Judged:
-        return Judged(self.net.apply(params["joined"], self.inputs(obs, vector), None))
-
-    def inputs(self, obs: Any, vector: Any) -> Array:
-        """[..., A, in]: everybody's observation, the others' actions, and perhaps who it is."""
+    def real(self) -> np.ndarray:
+        """[A, in] bool: inputs that are neither padding nor always zero."""
         agents = self.spec.num_agents
-        lead = obs.shape[:-2]
-        own = jnp.eye(agents, dtype=bool)
-        others = jnp.where(own[..., None], 0, jnp.expand_dims(vector, -3))  # [..., A, A, W]
+        seen = np.tile(self.spec.obs_mask().reshape(-1), (agents, 1))
+        others = vector_mask(self.spec) & ~np.eye(agents, dtype=bool)[..., None]  # [A, A, W]
+        who = np.ones((agents, agents * self.one_for_all), bool)
+        return np.concatenate([seen, others.reshape(agents, -1), who], -1)
+
+    def apply(self, params: Params, obs: Array, vector: Array) -> Judged:
+        agents, lead = self.spec.num_agents, obs.shape[:-2]
+        own = jnp.eye(agents, dtype=obs.dtype)
         seen = jnp.broadcast_to(obs.reshape(*lead, 1, -1), (*lead, agents, agents * obs.shape[-1]))
-        parts = [seen, others.reshape(*lead, agents, -1)]
-        if self.one_for_all:
-            parts.append(jnp.broadcast_to(own, (*lead, agents, agents)))
-        return jnp.concatenate([part.astype(jnp.result_type(obs, 0.0)) for part in parts], -1)
+        others = jnp.expand_dims(vector, -3) * (1 - own)[..., None]  # [..., A, A, W]
+        who = [jnp.broadcast_to(own, (*lead, agents, agents))] * self.one_for_all
+        x = jnp.concatenate([seen, others.reshape(*lead, agents, -1), *who], -1)
+        return Judged(self.net.apply(params["joined"], x, None))
