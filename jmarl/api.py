@@ -20,6 +20,7 @@ from jmarl.config import Experiment, experiment, find, hints, of_type
 from jmarl.determinism import require_determinism
 from jmarl.exploration import uniform_policy
 from jmarl.fields import ConfigError
+from jmarl.files import told
 from jmarl.fit import Fit
 from jmarl.folder import Folder
 from jmarl.lock import locked
@@ -178,9 +179,8 @@ def finish(fit: Fit, heading: str, sinks: Sequence[Sink]) -> Result:
             lines = JsonLines(folder, program.seeds, updates, fit.records)
             all_sinks.append(stack.enter_context(closing(lines)))
         if heading:
-            done = min(fit.env_steps, default=0)
             words = f"{heading}\n{fit.memory}{program.caution}"
-            watch = Watch(words, program.experiment.run.total_steps, done)
+            watch = Watch(words, program.updates, fit.updates if fit.chunks_done else 0)
             all_sinks.append(stack.enter_context(closing(watch)))
         fit.sinks = all_sinks
         random_scores = program.random_return()
@@ -397,7 +397,8 @@ def render(
     many = asked.episodes > 1
     headings = [f"episode {nth}, " * many for nth, _ in enumerate(takes, 1)]
     films = [scenes(env, take, heading) for take, heading in zip(takes, headings, strict=True)]
-    write_gif(path, chain(*films), asked.fps, asked.pixels)
+    with told(path):
+        write_gif(path, chain(*films), asked.fps, asked.pixels)
     returns = np.array([take.reward.sum(0) for take in takes])
     return Rendered(path, env.spec, name, returns, np.array([take.steps for take in takes]))
 

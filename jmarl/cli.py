@@ -31,7 +31,7 @@ Multi-agent reinforcement learning in JAX.
   jmarl crossplay RUN RUN ...             let every team of a run meet every team of another
   jmarl plot attention RUN                draw to whom a team's attention goes
 
-Exit codes: 0; 1 the run's folder or stdout could not be written; 2 wrong use;
+Exit codes: 0; 1 a run's folder, a picture or stdout could not be written; 2 wrong use;
 3 NaN or infinity in training; 130 after Ctrl-C, 143 after SIGTERM.
 """
 CHECKPOINT = "newest, best (of each seed) or an iteration that is there [newest]"
@@ -47,14 +47,30 @@ class Parser(argparse.ArgumentParser):
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code.
 
-    0, 1 where a run's folder or stdout could not be written, 2 for wrong use, 3 where a metric of
-    training was NaN or infinite, 128 + n after signal n.
+    0, 1 where a run's folder, a picture or stdout could not be written, 2 for wrong use, 3 where a
+    metric of training was NaN or infinite, 128 + n after signal n.
     """
     words = list(sys.argv[1:] if argv is None else argv)
     try:
-        code = command(words)
-        sys.stdout.flush()
+        code = exit_code(words)
+        if sys.stdout is not None:  # `>&-`
+            sys.stdout.flush()
         return code
+    except BrokenPipeError:  # `jmarl envs | head`
+        drop_stdout()
+        return 0
+    except OSError as error:
+        if not stdout_fails():
+            raise
+        drop_stdout()
+        say(f"stdout could not be written ({error})")
+        return 1
+
+
+def exit_code(words: list[str]) -> int:
+    """Of a command, whose ends that are no defects are told in a line."""
+    try:
+        return command(words)
     except ValueError as error:
         if not is_wrong_use(error):
             raise
@@ -72,13 +88,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     except NotFinite as error:
         say(str(error))
         return 3
-    except BrokenPipeError:  # `jmarl envs | head`
-        drop_stdout()
-        return 0
-    except OSError as error:  # of a run's folder it would be Unwritten
-        drop_stdout()
-        say(str(error) if error.filename else f"stdout could not be written ({error})")
-        return 1
+
+
+def stdout_fails() -> bool:
+    """Whether it takes no more: libraries do not say which file an error is of."""
+    try:
+        print(flush=True)
+    except OSError:
+        return True
+    return False
 
 
 def drop_stdout() -> None:

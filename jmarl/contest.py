@@ -14,11 +14,11 @@ from jmarl import folder as folders
 from jmarl.api import iteration_of, trained
 from jmarl.config import of_type
 from jmarl.fields import ConfigError
-from jmarl.files import write_whole
+from jmarl.files import told, write_whole
 from jmarl.pairings import Crossplay, mixed, pairing_keys
 from jmarl.program import Program
-from jmarl.recording import place_of
-from jmarl.types import Key, Metrics
+from jmarl.recording import place_of, unused
+from jmarl.types import Environment, Key, Metrics
 from jmarl.versions import keep_compiled
 
 
@@ -37,13 +37,15 @@ def crossplay(
     episodes: int = 100,
     seed: int = 0,
     checkpoint: str | int = "newest",
+    env: Environment[Any] | None = None,
     compile_cache: str = "auto",
 ) -> Crossplay:
-    """Let every run's first team meet every run's second team, each seed's each seed's, greedily.
+    """Let every run's first team meet every run's second team, each seed's each seed's.
 
-    `episodes` of each pairing of seeds; the same for every pairing of runs, so that runs are
-    compared on equal terms. `checkpoint` as `load_policy` takes it. Raises ConfigError if the runs
-    are not at least two of one environment that has two teams.
+    Teams act as in evaluations. `episodes` of each pairing of seeds; the same for every pairing of
+    runs, so that runs are compared on equal terms. `checkpoint` as `load_policy` takes it; `env` is
+    needed where it has no registered name. Raises ConfigError if the runs are not at least two of
+    one environment that has two teams.
     """
     episodes, seed = of_type("episodes", episodes, int), of_type("seed", seed, int)
     if not 1 <= episodes <= 10**5:
@@ -56,10 +58,10 @@ def crossplay(
         checkpoint = iteration_of(checkpoint)
     keep_compiled(compile_cache)
     opened = [folders.open_folder(run) for run in runs]
-    names = short_names([folder.path for folder in opened])
+    names = short_names([folder.path.resolve() for folder in opened])
     refuse_strangers(dict(zip(names, opened, strict=True)))
     sides = [
-        Side(name, *trained(folder, None, checkpoint)[:2])
+        Side(name, *trained(folder, env, checkpoint)[:2])
         for name, folder in zip(names, opened, strict=True)
     ]
     refuse_other_teams(sides)
@@ -138,12 +140,23 @@ def tabulate(
     """
     env = folders.open_folder(runs[0]).experiment().run.env if runs else "none"
     path = place_of(out, f"crossplay-{env}.png")
+    while not str(out) and path.with_suffix(".json").exists():
+        path = unused(path.with_name(f"{path.stem}-2.png"))
     numbers = path.with_suffix(".json")
-    if numbers.exists() and not path.exists():
-        raise ConfigError(f"out must leave a name for its numbers, {numbers.name} is taken")
+    if numbers.exists() and not is_crossplay(numbers):
+        raise ConfigError(f"out must leave a name for its numbers, {str(numbers)!r} are others")
     found = crossplay(runs, **settings)
     from jmarl.plots import crossplay_tables, png  # matplotlib takes a second to import
 
-    write_whole(path, png(crossplay_tables(found)))
-    write_whole(numbers, json.dumps(found.as_json(), indent=1).encode())
+    with told(path):
+        write_whole(path, png(crossplay_tables(found)))
+        write_whole(numbers, json.dumps(found.as_json(), indent=1).encode())
     return path, found
+
+
+def is_crossplay(path: Path) -> bool:
+    """Whether a file holds the numbers of one."""
+    try:
+        return {"env", "episodes", "pairings"} <= json.loads(path.read_bytes()).keys()
+    except (ValueError, AttributeError):
+        return False

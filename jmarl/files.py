@@ -3,25 +3,39 @@
 What lies beside is named `*.part`; a process that was killed leaves it, and `sweep` clears it away.
 """
 
+import contextlib
 import hashlib
 import os
 import shutil
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
 SUMS = "SHA256SUMS"  # of every other file in a folder, as `sha256sum -c` reads them
 
 
 class Unwritten(OSError):
-    """A run's folder could not be written, in a line that says how to go on."""
+    """A run's folder or a picture could not be written, in a line that says how to go on."""
 
 
 def write_whole(path: Path, data: bytes) -> None:
     """In place all at once, and on the disk when this returns."""
     part = path.with_name(f".{path.name}.part")
-    part.write_bytes(data)
-    settle(part)
+    try:
+        part.write_bytes(data)
+        settle(part)
+    except OSError:
+        part.unlink(missing_ok=True)
+        raise
     part.replace(path)
+
+
+@contextlib.contextmanager
+def told(path: Path) -> Iterator[None]:
+    """What cannot be written within is told in a line."""
+    try:
+        yield
+    except OSError as error:
+        raise Unwritten(f"{path} could not be written ({error})") from error
 
 
 def settle(path: Path) -> None:

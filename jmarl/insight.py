@@ -13,6 +13,7 @@ from jmarl.algorithms import ALL
 from jmarl.api import team_of, trained
 from jmarl.config import find, of_type
 from jmarl.fields import ConfigError
+from jmarl.files import told, write_whole
 from jmarl.recording import HASTE, Attended, Settings, place_of, record
 from jmarl.types import Environment
 from jmarl.versions import keep_compiled
@@ -143,5 +144,6 @@ def plot(
     seen = attention(run, seed=seed, team_seed=team_seed, env=env, compile_cache=compile_cache)
     from jmarl.plots import attention_map, png  # matplotlib takes a second to import
 
-    path.write_bytes(png(attention_map(seen)))
+    with told(path):
+        write_whole(path, png(attention_map(seen)))
     return path, seen

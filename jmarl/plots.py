@@ -266,8 +266,9 @@ def crossplay_tables(found: Crossplay) -> Figure:
     runs, measures = found.runs, found.measures
     columns = min(2, len(measures))
     rows = math.ceil(len(measures) / columns)
-    side = 1.6 + 1.3 * len(runs)
-    figure = Figure(figsize=(columns * (side + 1), rows * side), layout="constrained")
+    names = 0.08 * max(map(len, runs))  # inches that they take
+    wide, tall = (1.5 + 1.3 * len(runs) + share * names for share in (1.9, 0.5))
+    figure = Figure(figsize=(max(columns * wide, 7.0), rows * tall + 0.6), layout="constrained")
     panels = figure.subplots(rows, columns, squeeze=False).ravel()
     for panel in panels[len(measures) :]:
         panel.set_axis_off()
@@ -275,7 +276,7 @@ def crossplay_tables(found: Crossplay) -> Figure:
         coloured_table(panel, found.table(measure), runs)
         first, second = found.spec.team_names
         panel.set(title=measure, xlabel=f"{second} of", ylabel=f"{first} of")
-    several = any(values.size > 1 for values in found.scores[0, 0].values())
+    several = any(found.table(measure)[..., 1].any() for measure in measures)
     figure.suptitle(
         f"{found.spec.name}: every team against every other, {found.episodes:,} episodes a pairing"
         + "\nmean over pairings of seeds, and half its 95% interval" * several

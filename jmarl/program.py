@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from jmarl.config import Experiment, hints
+from jmarl.config import Experiment
 from jmarl.exploration import uniform_policy
 from jmarl.fields import ConfigError
 from jmarl.loop import Loop, LoopConfig, Run
@@ -81,7 +81,7 @@ class Program:
         plan = experiment.recipe.plan(experiment.config, run.num_envs, length)
         positions = run.num_envs * length
         experiment.recipe.suits(env.spec, experiment.config)
-        self.updates_asked = plan.updates_asked
+        self.updates_asked, self.warmup = plan.updates_asked, plan.warmup
         # a truncated episode takes one position more than steps, and is as long as the limit
         rollouts = math.ceil(run.total_steps * (limit + 1) / limit / positions)
         longest = max(1, min(200, UPDATES_PER_CHUNK // plan.updates_per_rollout))
@@ -101,6 +101,11 @@ class Program:
         self.compile_seconds: dict[str, float] = {}
         self.temporaries: dict[str, int] = {}  # bytes that each compiled function takes in passing
 
+    @property
+    def updates(self) -> int:
+        """Gradient steps of the whole run."""
+        return self.schedule.rollouts * self.shape.updates_per_rollout
+
     def refuse_impossible(self) -> None:
         """ConfigError for settings that are sound alone but not together.
 
@@ -118,9 +123,8 @@ class Program:
                 f"got {run.total_steps:,}"
             )
         if run.total_steps <= (steps := shape.warmup_rollouts * positions):
-            warmup = next(name for name in hints(type(self.experiment.config)) if "warmup" in name)
             raise ConfigError(
-                f"total_steps must be above {warmup} in whole rollouts of {product}, "
+                f"total_steps must be above {self.warmup} in whole rollouts of {product}, "
                 f"{steps:,}, got {run.total_steps:,}"
             )
 

@@ -92,11 +92,11 @@ def updates_of(line: bytes, path: Path, nth: int) -> int:
 class Watch:
     """A progress bar on a terminal; elsewhere a line at each evaluation. Writes to stderr."""
 
-    def __init__(self, heading: str, total_steps: int, done: int = 0) -> None:
+    def __init__(self, heading: str, updates: int, done: int = 0) -> None:
         file = cast(TextIO, Patient(sys.stderr))
         self.console = Console(file=file, highlight=False, soft_wrap=True)
         self.console.print(heading)
-        self.total, self.live = total_steps, sys.stderr.isatty()
+        self.updates, self.live = updates, sys.stderr.isatty()
         columns = (
             TextColumn("{task.description}"),
             BarColumn(),
@@ -105,29 +105,26 @@ class Watch:
             TimeRemainingColumn(),
         )
         self.bar = Progress(*columns, console=self.console, disable=not self.live)
-        self.task = self.bar.add_task("compiling", total=total_steps, completed=done, state="")
+        self.task = self.bar.add_task("compiling", total=updates, completed=done, state="")
         self.trained = self.evaluated = self.rate = ""
         self.began = time.monotonic()
         self.bar.start()
 
     def write(self, records: Records) -> None:
-        steps = min(record["env_steps"] for record in records)
+        steps, done = min(record["env_steps"] for record in records), records[0]["updates"]
         if "steps_per_second" in records[0]:
             self.rate = f"{records[0]['steps_per_second']:,.0f} steps/s"
         if "eval/episode_return" in records[0]:
             self.evaluated = evaluation(records)
             if not self.live:
-                self.line(steps)
+                self.line(steps, done / self.updates)
         if "train/episode_return" in records[0]:
             self.trained = f"return {average(records, 'train/episode_return'):.2f}"
         state = ", ".join(filter(None, (self.trained, self.evaluated, self.rate)))
-        self.bar.update(
-            self.task, description="training", completed=min(steps, self.total), state=state
-        )
+        self.bar.update(self.task, description="training", completed=done, state=state)
 
-    def line(self, steps: int) -> None:
+    def line(self, steps: int, share: float) -> None:
         seconds = time.monotonic() - self.began
-        share = min(steps / self.total, 1)
         self.console.print(f"{steps:>12,} steps {share:4.0%}  {self.evaluated}  {seconds:,.0f} s")
 
     def close(self) -> None:

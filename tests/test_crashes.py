@@ -150,14 +150,36 @@ def test_a_line_that_nobody_can_read_changes_no_exit_code(monkeypatch: pytest.Mo
         full.close()
 
 
-def test_a_full_stdout_is_told_in_a_line() -> None:
+@pytest.mark.parametrize("word", ["--help", "algos"])  # by print, and by a library
+def test_a_full_stdout_is_told_in_a_line(word: str) -> None:
     with open("/dev/full", "w") as full:
-        words = [sys.executable, "-m", "jmarl", "--help"]
+        words = [sys.executable, "-m", "jmarl", word]
         ran = subprocess.run(words, stdout=full, stderr=subprocess.PIPE, text=True)
     assert ran.returncode == 1
     assert ran.stderr == (
         "jmarl: stdout could not be written ([Errno 28] No space left on device)\n"
     )
+
+
+def test_a_picture_that_finds_no_room_is_told_in_a_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "x.gif"
+    with no_file_above(100):
+        assert main(["render", "toy/cue", "--compile-cache", "off", "--out", str(out)]) == 1
+    assert capsys.readouterr().err == (
+        f"jmarl: {out} could not be written ([Errno 27] File too large)\n"
+    )
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_error_that_is_not_stdouts_is_a_defect(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(words: list[str]) -> int:
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr("jmarl.cli.command", broken)
+    with pytest.raises(OSError, match="Too many open files"):
+        main(["algos"])
 
 
 @pytest.mark.slow

@@ -53,7 +53,13 @@ def write_gif(
     frames[0].save(
         data, "GIF", save_all=True, append_images=frames[1:], duration=pauses, loop=0, optimize=True
     )
-    Path(path).write_bytes(data.getvalue())
+    part = Path(path).with_name(f".{Path(path).name}.part")
+    try:
+        part.write_bytes(data.getvalue())
+    except OSError:
+        part.unlink(missing_ok=True)
+        raise
+    part.replace(path)
 
 
 def _put(pen: ImageDraw.ImageDraw, shape: Shape, scene: Scene, scale: float) -> None:

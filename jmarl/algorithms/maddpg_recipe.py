@@ -1,5 +1,7 @@
 """MADDPG and what it comes with: its extensions, its presets, and independent DDPG."""
 
+from dataclasses import replace
+
 from jmarl.algorithms import maddpg
 from jmarl.algorithms.ensemble import Ensemble
 from jmarl.algorithms.inference import Inferring
@@ -23,7 +25,8 @@ def plan(cfg: Config, num_envs: int, rollout_length: int) -> Plan:
         warmup_steps=cfg.warmup_steps * cfg.ensemble,
         env_steps_per_update=cfg.env_steps_per_update * cfg.ensemble,
     )
-    return off_policy_plan(own, num_envs, rollout_length)
+    found = off_policy_plan(own, num_envs, rollout_length)
+    return replace(found, warmup=found.warmup + " x ensemble" * (cfg.ensemble > 1))
 
 
 def refuse(spec: EnvSpec, cfg: Config) -> None:

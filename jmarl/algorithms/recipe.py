@@ -25,13 +25,14 @@ class Plan:
     warmup_rollouts: int = 0
     updates_per_rollout: int = 1
     updates_asked: float = 0.0  # for each rollout, before rounding; 0 where nobody asks
+    warmup: str = ""  # the setting that it comes from, in words
 
 
 def off_policy_plan(config: Any, num_envs: int, rollout_length: int) -> Plan:
     """Keeps `env_steps_per_update` whatever the number of environments; at least one update."""
     steps = num_envs * rollout_length
     asked = steps / config.env_steps_per_update
-    return Plan(math.ceil(config.warmup_steps / steps), max(1, round(asked)), asked)
+    return Plan(math.ceil(config.warmup_steps / steps), max(1, round(asked)), asked, "warmup_steps")
 
 
 def anything(spec: EnvSpec, config: Any) -> None:

@@ -208,7 +208,8 @@ def agents_of(spec: EnvSpec, cfg: Config) -> Agents:
 def plan(cfg: Config, num_envs: int, rollout_length: int) -> Plan:
     """Keeps `episodes_per_update` whatever the number of environments; at least one update."""
     asked = num_envs / cfg.episodes_per_update
-    return Plan(math.ceil(cfg.warmup_episodes / num_envs), max(1, round(asked)), asked)
+    warmup = math.ceil(cfg.warmup_episodes / num_envs)
+    return Plan(warmup, max(1, round(asked)), asked, "warmup_episodes")
 
 
 def remember(uses_state: bool) -> Callable[[EnvSpec, Config, int, int], Memory[Any]]:

@@ -79,7 +79,7 @@ class AttentionCritic:
     def init(self, key: Key) -> Params:
         spec, agents = self.spec, self.spec.num_agents
         state_key, action_key, head_key, *keys = jax.random.split(key, 3 + len(self.projections))
-        all_real = lambda size: np.ones((agents, size), bool)
+        all_real = lambda size: jnp.ones((agents, size), bool)
         sees, wide = spec.obs_mask(), all_real(self.width)
         both = np.concatenate([sees, vector_mask(spec)], -1)
         x = jnp.zeros(self.width)
