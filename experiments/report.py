@@ -41,10 +41,10 @@ def read(path: Path) -> Any:
 
 
 def row(task: str, folder: Path) -> str:
-    data, config = read(folder / "summary.json"), read(folder / "config.json")
+    data = read(folder / "summary.json")
     low, high = data["episode_return_95"]
     return (
-        f"| {task} | {config['algorithm']} | {data['seeds']} | {data['env_steps']:,.0f} "
+        f"| {task} | {variant(folder)} | {data['seeds']} | {data['env_steps']:,.0f} "
         f"| {data['episode_return']:.2f} | {low:.2f} to {high:.2f} | {data['random_return']:.2f} "
         f"| {data['seconds'] / 60:.1f} |"
     )
@@ -62,7 +62,12 @@ def curve(folder: Path) -> Curve:
     ]
     steps = np.array([[r["env_steps"] for r in seed] for seed in evaluations]).mean(0)
     returns = np.array([[r["eval/episode_return"] for r in seed] for seed in evaluations]).T
-    return Curve(read(folder / "config.json")["algorithm"], list(steps), returns)
+    return Curve(variant(folder), list(steps), returns)
+
+
+def variant(folder: Path) -> str:
+    """What the folder's name says behind the task."""
+    return folder.name.split("-", 1)[1]
 
 
 def keep(folder: Path, to: Path) -> None:

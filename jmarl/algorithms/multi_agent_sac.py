@@ -188,11 +188,8 @@ class MultiAgentSac:
 
     def shared_less(self, grads: Params) -> Params:
         """What every agent's loss moves, moves by their mean."""
-        agents = self.spec.num_agents
-        less = {
-            name: jax.tree.map(lambda g: g / agents, grads[name]) for name in self.critic.shared
-        }
-        return {**grads, **less}
+        shared = {name: grads[name] for name in self.critic.shared}
+        return {**grads, **jax.tree.map(lambda g: g / self.spec.num_agents, shared)}
 
     # --- networks over agents -------------------------------------------------------------------
 
