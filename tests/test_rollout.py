@@ -1,4 +1,4 @@
-"""Rollouts against environments stepped by hand, and the laws of design.md, section 4."""
+"""Rollouts against environments stepped by hand, and the laws of positions, starts and ends."""
 
 from typing import Any
 
