@@ -16,7 +16,7 @@ from jmarl import checkpoint as checkpoints
 from jmarl import folder as folders
 from jmarl import forecast
 from jmarl.algorithms import ALL
-from jmarl.config import Experiment, experiment, find, hints, of_type
+from jmarl.config import Experiment, experiment, find, hints, of_type, within
 from jmarl.determinism import require_determinism
 from jmarl.exploration import uniform_policy
 from jmarl.fields import ConfigError
@@ -352,8 +352,7 @@ def evaluate(
     `checkpoint` as `load_policy` takes it.
     """
     keep_compiled()
-    if not 1 <= episodes <= 10**6:
-        raise ConfigError(f"episodes must be between 1 and 1,000,000, got {episodes:,}")
+    episodes = within("episodes", episodes, 1, 10**6)
     program, learners, _ = trained(folders.open_folder(run), env, checkpoint)
     config = program.experiment.config
 

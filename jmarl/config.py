@@ -166,6 +166,14 @@ def of_type(name: str, value: Any, hint: Any) -> Any:
     raise ConfigError(f"{name} must be {allowed(hint)}, got {value!r}")
 
 
+def within(name: str, value: Any, low: int, high: int) -> int:
+    """A whole number, or the text of one; ConfigError if it is out of its bounds."""
+    number = of_type(name, value, int)
+    if not low <= number <= high:
+        raise ConfigError(f"{name} must be between {low:,} and {high:,}, got {number:,}")
+    return number
+
+
 def parse(text: str) -> Any:
     """A Python literal, or the text itself; true and false in any case."""
     if text.lower() in ("true", "false"):

@@ -12,12 +12,12 @@ import numpy as np
 
 from jmarl import folder as folders
 from jmarl.api import iteration_of, trained
-from jmarl.config import of_type
+from jmarl.config import within
 from jmarl.fields import ConfigError
 from jmarl.files import told, write_whole
 from jmarl.pairings import Crossplay, mixed, pairing_keys
 from jmarl.program import Program
-from jmarl.recording import place_of, unused
+from jmarl.recording import place_of
 from jmarl.types import Environment, Key, Metrics
 from jmarl.versions import keep_compiled
 
@@ -47,11 +47,8 @@ def crossplay(
     needed where it has no registered name. Raises ConfigError if the runs are not at least two of
     one environment that has two teams.
     """
-    episodes, seed = of_type("episodes", episodes, int), of_type("seed", seed, int)
-    if not 1 <= episodes <= 10**5:
-        raise ConfigError(f"episodes must be between 1 and 100,000, got {episodes:,}")
-    if not 0 <= seed < 2**31:
-        raise ConfigError(f"seed must be between 0 and 2**31 - 1, got {seed:,}")
+    episodes = within("episodes", episodes, 1, 10**5)
+    seed = within("seed", seed, 0, 2**31 - 1)
     if len(runs) < 2:
         raise ConfigError(f"runs must be at least two, got {len(runs)}")
     if checkpoint not in ("newest", "best"):
@@ -139,9 +136,7 @@ def tabulate(
     Raises ConfigError before anything is played or written.
     """
     env = folders.open_folder(runs[0]).experiment().run.env if runs else "none"
-    path = place_of(out, f"crossplay-{env}.png")
-    while not str(out) and path.with_suffix(".json").exists():
-        path = unused(path.with_name(f"{path.stem}-2.png"))
+    path = place_of(out, f"crossplay-{env}.png", beside=".json")
     numbers = path.with_suffix(".json")
     if numbers.exists() and not is_crossplay(numbers):
         raise ConfigError(f"out must leave a name for its numbers, {str(numbers)!r} are others")

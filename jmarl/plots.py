@@ -21,9 +21,7 @@ from jmarl.recording import Attended
 from jmarl.statistics import interval
 
 RETURN = "evaluation return (sum over time, mean over agents)"
-HATCHED: dict[str, Any] = {
-    **{"facecolor": "none", "edgecolor": "0.8", "hatch": "xxx", "linewidth": 0}
-}
+HATCHED: dict[str, Any] = {"facecolor": "none", "edgecolor": "0.8", "hatch": "xxx", "linewidth": 0}
 ABOVE: dict[str, Any] = {"loc": "lower right", "bbox_to_anchor": (1, 1), "frameon": False}
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from flax import struct
 from jax import Array
 
-from jmarl.config import find, of_type, parse
+from jmarl.config import find, parse, within
 from jmarl.fields import ConfigError
 from jmarl.folder import place
 from jmarl.types import Environment, EnvSpec, Key, Policy, Transition, View
@@ -118,10 +118,7 @@ class Settings:
     def __post_init__(self) -> None:
         find(self.policy, get_args(Player), "policy")
         for name, (low, high) in BOUNDS.items():
-            value = of_type(name, getattr(self, name), int)
-            if not low <= value <= high:
-                raise ConfigError(f"{name} must be between {low:,} and {high:,}, got {value:,}")
-            object.__setattr__(self, name, value)
+            object.__setattr__(self, name, within(name, getattr(self, name), low, high))
 
 
 @dataclass(frozen=True)
@@ -152,8 +149,11 @@ def read_order(words: list[str]) -> Order | None:
     return order
 
 
-def place_of(out: str | Path, default: str) -> Path:
-    """Where a picture of `default`'s kind goes; ConfigError where it cannot or must not."""
+def place_of(out: str | Path, default: str, beside: str = "") -> Path:
+    """Where a picture of `default`'s kind goes; ConfigError where it cannot or must not.
+
+    `beside` is the ending of a file that goes with it.
+    """
     named = default.replace("/", "-")
     ending = Path(named).suffix
     path = place("out", out) if str(out) else Path(named).absolute()
@@ -166,17 +166,17 @@ def place_of(out: str | Path, default: str) -> Path:
     if not os.access(path.parent, os.W_OK):
         raise ConfigError(f"out must lie in a folder that can be written, got {str(path.parent)!r}")
     if str(out) == "":
-        return unused(path)
+        return unused(path, beside)
     if path.exists() and not begins(path, OPENINGS[ending]):
         kind = ending[1:].upper()
         raise ConfigError(f"out must be a {kind} if it exists, got {str(out)!r}, which is none")
     return path
 
 
-def unused(path: Path) -> Path:
-    """The path itself, or the first of path-2, path-3, ... that is free."""
+def unused(path: Path, beside: str = "") -> Path:
+    """The path itself, or the first of path-2, path-3, ... that is free, with what goes with it."""
     number, free = 1, path
-    while free.exists():
+    while free.exists() or (beside and free.with_suffix(beside).exists()):
         number += 1
         free = path.with_name(f"{path.stem}-{number}{path.suffix}")
     return free

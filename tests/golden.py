@@ -1,12 +1,13 @@
 """Reading recorded numbers of the papers' own code, and comparing with them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 RTOL = {"f64": 1e-9, "f32": 1e-5}
 
@@ -46,6 +47,26 @@ class Golden:
             return True
         exact = np.abs(self.data[f"f64/{gradient}"])
         return (exact > 1e-5 * exact.max(initial=0)) | (exact == 0)
+
+
+def cases(files: Sequence[str], make: Callable[[Golden], Any]) -> tuple[Any, Any]:
+    """Fixtures: what `make` makes of each file in each precision, and that precision in tests."""
+
+    @pytest.fixture(
+        scope="module", params=[(f, p) for f in files for p in ("f64", "f32")], ids="-".join
+    )
+    def case(request: pytest.FixtureRequest, data_dir: Path) -> Any:
+        name, precision = request.param
+        with jax.enable_x64(precision == "f64"):
+            return make(Golden(data_dir / "golden" / f"{name}.npz", precision))
+
+    @pytest.fixture(autouse=True)
+    def in_its_precision(case: Any) -> Iterator[None]:
+        """Around each test alone: contexts that overlap would not close in turn."""
+        with jax.enable_x64(case.z.precision == "f64"):
+            yield
+
+    return case, in_its_precision
 
 
 def put(value: np.ndarray, at: np.ndarray, size: int) -> np.ndarray:

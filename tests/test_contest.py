@@ -24,6 +24,7 @@ from jmarl.folder import create
 from jmarl.pairings import mixed, pairing_keys
 from jmarl.plots import crossplay_tables
 from jmarl.program import Program
+from jmarl.recording import unused
 from jmarl.statistics import crossed_interval
 from jmarl.types import EnvSpec, Key, Outcome, Policy, View
 from jmarl_envs import registry
@@ -198,6 +199,12 @@ def test_teams_that_act_in_different_ways_are_refused() -> None:
     says = "simplex takes simplex actions, got discrete with discrete ones"
     with pytest.raises(jmarl.ConfigError, match=f"runs must act in the same way, {says}"):
         refuse_other_teams(sides)
+
+
+def test_a_free_name_is_free_for_the_numbers_too(tmp_path: Path) -> None:
+    (tmp_path / "x.json").touch()
+    assert unused(tmp_path / "x.png", ".json").name == "x-2.png"
+    assert unused(tmp_path / "x.png").name == "x.png"
 
 
 def test_runs_of_one_name_are_told_apart() -> None:

@@ -1,14 +1,12 @@
 """MAAC against the released code: attention, values, losses, gradients, steps, tensor by tensor."""
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from golden import Golden, put, stacked
+from golden import Golden, cases, put, stacked
 from jax import Array
 
 from jmarl.actions import vector_mask
@@ -185,20 +183,7 @@ class Case:
             self.z.check(f"{name}/{i}", own[:, :size] if own.ndim == 2 else own[:, None])
 
 
-@pytest.fixture(
-    scope="module", params=[(f, p) for f in FILES for p in ("f64", "f32")], ids="-".join
-)
-def case(request: pytest.FixtureRequest, data_dir: Path) -> Any:
-    name, precision = request.param
-    with jax.enable_x64(precision == "f64"):
-        return Case(Golden(data_dir / "golden" / f"{name}.npz", precision))
-
-
-@pytest.fixture(autouse=True)
-def in_its_precision(case: Case) -> Iterator[None]:
-    """Around each test alone: contexts that overlap would not close in turn."""
-    with jax.enable_x64(case.z.precision == "f64"):
-        yield
+case, in_its_precision = cases(FILES, Case)
 
 
 def test_critic(case: Case) -> None:
