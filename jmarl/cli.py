@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from jmarl import __version__
+from jmarl.compiled import mended
 from jmarl.fields import ConfigError
 from jmarl.files import Unwritten
 from jmarl.nonfinite import NotFinite
@@ -70,7 +71,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def exit_code(words: list[str]) -> int:
     """Of a command, whose ends that are no defects are told in a line."""
     try:
-        return command(words)
+        with mended():
+            return command(words)
     except ValueError as error:
         if not is_wrong_use(error):
             raise

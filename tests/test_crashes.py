@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import jax
 import pytest
 from small_runs import TINY, lines, untimed
 
@@ -24,6 +25,7 @@ SMALL = {
     "env": "toy/parts",
     "hidden_dim": "8,8",
 }
+UNKEPT = {"JAX_ENABLE_COMPILATION_CACHE": "false"}  # what is killed would leave cut entries there
 STUCK = """
 import jax
 from jmarl.signals import Stop, second_ends
@@ -38,7 +40,11 @@ with second_ends(), Stop():
 @pytest.mark.parametrize(("first", "second"), [("SIGINT", "SIGINT"), ("SIGINT", "SIGTERM")])
 def test_a_second_signal_ends_at_once_what_python_cannot_interrupt(first: str, second: str) -> None:
     process = subprocess.Popen(
-        [sys.executable, "-c", STUCK], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", STUCK],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | UNKEPT,
     )
     try:
         assert process.stdout is not None and process.stdout.readline() == "go\n"
@@ -67,13 +73,16 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @contextlib.contextmanager
 def no_file_above(size: int) -> Iterator[None]:
-    """As on a disk with so much room."""
+    """As on a disk with so much room. Compiled programs are read, but none is kept meanwhile."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    least = jax.config.values["jax_persistent_cache_min_entry_size_bytes"]
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", 2**62)
     try:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        jax.config.update("jax_persistent_cache_min_entry_size_bytes", least)
 
 
 @pytest.mark.parametrize("what", ["a checkpoint", "a record"])
@@ -124,6 +133,60 @@ def test_a_run_that_finds_no_room_to_begin_leaves_nothing(
     assert not out.exists()
 
 
+COMPILES = """
+import resource
+import sys
+from pathlib import Path
+import jax
+from jmarl import cli
+
+def compiles(words):
+    jax.clear_caches()
+    jax.jit(lambda x: x + 1)(1)
+    return 0
+
+def again():
+    print("again", file=sys.stderr)
+    print(cli.main([]), *sorted(path.name.split("-")[0] for path in folder.iterdir()))
+
+cli.command = compiles
+folder = Path(jax.config.jax_compilation_cache_dir)
+cli.main([])
+(kept,) = folder.iterdir()
+(folder / "jit__lambda-whole").write_bytes(kept.read_bytes())
+kept.write_bytes(kept.read_bytes()[:200])
+(folder / "jit__lambda-another").write_bytes(b"cut")
+(folder / "jit__other-of_that_name").write_bytes(b"unread")
+again()
+again()
+kept.unlink()
+resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
+again()
+"""
+
+
+def test_compiled_programs_that_were_cut_short_are_told_in_a_line_and_mended(
+    tmp_path: Path,
+) -> None:
+    """jax writes them in place: a kill or a full disk leaves a part, which it never replaces."""
+    ran = subprocess.run(
+        [sys.executable, "-c", COMPILES],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=os.environ | {"JAX_COMPILATION_CACHE_DIR": str(tmp_path)},
+    )
+    assert ran.stdout.splitlines() == [
+        *["0 jit__lambda jit__lambda jit__other"] * 2,
+        "0 jit__lambda jit__other",
+    ]
+    cut, whole, full = ran.stderr.removeprefix("again\n").split("again\n")
+    told = f"jmarl: a compiled program in {tmp_path} could not be "
+    assert cut.startswith(f"{told}read, and is compiled again (jit__lambda: ")
+    assert full == f"{told}kept (jit__lambda: OSError: [Errno 27] File too large)\n"
+    assert (cut.count("\n"), whole) == (1, "")
+
+
 # --- nobody watches any more --------------------------------------------------------------------
 
 
@@ -166,7 +229,7 @@ def test_a_picture_that_finds_no_room_is_told_in_a_line(
 ) -> None:
     out = tmp_path / "x.gif"
     with no_file_above(100):
-        assert main(["render", "toy/cue", "--compile-cache", "off", "--out", str(out)]) == 1
+        assert main(["render", "toy/cue", "--out", str(out)]) == 1
     assert capsys.readouterr().err == (
         f"jmarl: {out} could not be written ([Errno 27] File too large)\n"
     )

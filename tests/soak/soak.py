@@ -71,6 +71,7 @@ def start(run: Path, options: list[str]) -> subprocess.Popen[str]:
     else:
         shutil.rmtree(run, ignore_errors=True)  # killed before anything was in it
         words = [*SMALL, *options, "--out", str(run), "--quiet"]
+    words.append(f"--compile-cache={run.parent / 'compiled'}")  # kills may cut its entries short
     return subprocess.Popen(
         [*TRAIN, *words], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     )
