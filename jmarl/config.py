@@ -50,24 +50,34 @@ class Experiment:
     def recipe(self) -> Recipe:
         return find(self.algorithm, ALL, "algorithm")
 
+    @property
+    def episodic(self) -> bool:
+        """Rollouts are whole episodes."""
+        return self.recipe.episodic(self.config)
+
+    @property
+    def unused(self) -> tuple[str, ...]:
+        """Settings of a run that mean nothing here."""
+        return ("rollout_length",) if self.episodic else ()
+
     def as_json(self) -> dict[str, Any]:
         return {
             "algorithm": self.algorithm,
             "preset": self.preset,
             "env_options": dict(self.env_options),
             "own_env": self.own_env,
-            "run": {k: v for k, v in asdict(self.run).items() if k not in unused(self.recipe)},
+            "run": {k: v for k, v in asdict(self.run).items() if k not in self.unused},
             "config": {f.name: getattr(self.config, f.name) for f in fields(self.config)},
         }
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "Experiment":
         """Raises ConfigError for settings that this version of jmarl does not know."""
-        without = unused(find(data["algorithm"], ALL, "algorithm"))
+        lists = {name: tuple(v) for name, v in data["config"].items() if isinstance(v, list)}
+        config = {**data["config"], **lists}
+        without = experiment(data["algorithm"], data["preset"], settings=config).unused
         run = {name: value for name, value in data["run"].items() if name not in without}
-        settings = {**run, **data["config"]}
-        lists = {name: tuple(v) for name, v in settings.items() if isinstance(v, list)}
-        settings |= lists
+        settings = {**run, **config}
         plan = experiment(data["algorithm"], data["preset"], data["env_options"], settings)
         return replace(plan, own_env=data.get("own_env", False))
 
@@ -89,20 +99,18 @@ def experiment(
         run, config = replace(run, **chosen.loop), chosen.config
     for name, value in (settings or {}).items():
         find(name, (*hints(RunConfig), *hints(type(config))), f"setting of {algorithm}")
-        if name in unused(recipe):
-            raise ConfigError(f"{name} must not be set for {algorithm}{WHOLE}, got {value!r}")
         if name in hints(RunConfig):
             run = replace(run, **{name: of_type(name, value, hints(RunConfig)[name])})
         else:
             config = replace(config, **{name: of_type(name, value, hints(type(config))[name])})
     check(run)
     check(config)
-    return Experiment(algorithm, preset, run, config, dict(env_options or {}))
-
-
-def unused(recipe: Recipe) -> tuple[str, ...]:
-    """Settings of a run that mean nothing to this algorithm."""
-    return ("rollout_length",) if recipe.episodic else ()
+    made = Experiment(algorithm, preset, run, config, dict(env_options or {}))
+    for name in made.unused:
+        if name in (settings or {}):
+            value = getattr(run, name)
+            raise ConfigError(f"{name} must not be set for {algorithm}{WHOLE}, got {value!r}")
+    return made
 
 
 def find(name: str, known: Any, what: str) -> Any:

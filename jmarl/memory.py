@@ -19,11 +19,11 @@ from jmarl.types import Clock, Key, Memory, Transition
 Keep = Callable[[Transition], Transition]
 
 
-def latest() -> Memory[Transition]:
-    """On-policy: remembers exactly the rollout just made."""
+def latest(keep: Keep = lambda rollout: rollout) -> Memory[Transition]:
+    """On-policy: remembers exactly the rollout just made, but for what `keep` drops."""
     return Memory(
-        init=lambda rollout: rollout,
-        add=lambda old, rollout, clock: rollout,
+        init=keep,
+        add=lambda old, rollout, clock: keep(rollout),
         sample=lambda rollout, key, clock: rollout,
     )
 

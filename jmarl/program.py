@@ -95,7 +95,7 @@ class Program:
             warmup_rollouts=plan.warmup_rollouts,
             rollouts_per_chunk=self.schedule.rollouts_per_chunk,
             eval_episodes=run.eval_episodes,
-            episodic=experiment.recipe.episodic,
+            episodic=experiment.episodic,
         )
         self.seeds = range(run.seed, run.seed + run.seeds)
         self.compile_seconds: dict[str, float] = {}
@@ -224,12 +224,12 @@ class Program:
 
 def in_words(experiment: Experiment) -> str:
     """What makes the positions of a rollout."""
-    length = "(episode limit + 1)" if experiment.recipe.episodic else "rollout_length"
+    length = "(episode limit + 1)" if experiment.episodic else "rollout_length"
     return f"num_envs x {length}"
 
 
 def rollout_length(env: Environment[Any], experiment: Experiment) -> int:
     """Positions between updates: as set, or a whole episode and its last view."""
-    if experiment.recipe.episodic:
+    if experiment.episodic:
         return env.spec.episode_limit + 1
     return experiment.run.rollout_length

@@ -27,6 +27,12 @@ def lambda_returns(values: Array, batch: Transition, gamma: Any, trace: Any) -> 
     G_t = r_t + gamma (1 - terminated_t) [(1 - trace) V_{t+1} + trace G_{t+1}], where G is V at a
     position that only holds a truncated episode's last view. Without a gradient.
     """
+    return jax.lax.stop_gradient(lambda_sums(values, batch, gamma, trace))
+
+
+def lambda_sums(values: Array, batch: Transition, gamma: Any, trace: Any) -> Array:
+    """`lambda_returns` with gradients, of rewards and values. Less the values of the steps they
+    are generalised advantage estimates (Schulman et al., 2016)."""
     widen = lambda x: x[..., None]
 
     def back(later: Array, x: tuple[Array, ...]) -> tuple[Array, Array]:
@@ -39,7 +45,7 @@ def lambda_returns(values: Array, batch: Transition, gamma: Any, trace: Any) -> 
     flags = widen(batch.terminated), widen(batch.valid)
     xs = batch.reward, values[:-1], values[1:], *flags
     _, goals = jax.lax.scan(back, values[-1], xs, reverse=True)
-    return jax.lax.stop_gradient(goals)
+    return goals
 
 
 def n_step(values: Array, batch: Transition, gamma: Any, steps: int) -> Array:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args, get_origin
 
 from jmarl.algorithms import ALL
-from jmarl.config import WHOLE, RunConfig, experiment, find, help_texts, hints, parse, unused
+from jmarl.config import WHOLE, RunConfig, experiment, find, help_texts, hints, parse
 from jmarl.fields import ConfigError
 
 
@@ -123,7 +123,7 @@ def train_help(algorithm: str | None) -> str:
             choices = get_args(types[name]) if get_origin(types[name]) is Literal else ()
             text += f": {', '.join(choices)}" if choices else ""
             default = f"[{shown(getattr(config, name))}]"
-            if plan and name in unused(plan.recipe):
+            if plan and name in plan.unused:
                 text, default = f"not for {algorithm}{WHOLE}", ""
             lines.append(f"  {flag:<25} {text} {default}".rstrip())
     return "\n".join(lines) + "\n"

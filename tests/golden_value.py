@@ -1,4 +1,4 @@
-"""Reading recorded runs of PyMARL's Q-learners: configs, parameters and episodes as ours."""
+"""Reading recorded runs of PyMARL's learners: configs, parameters and episodes as ours."""
 
 from collections.abc import Mapping
 from functools import cached_property
@@ -17,7 +17,10 @@ from jmarl.networks.agents import Unrolled
 from jmarl.types import Clock, EnvSpec, Transition, View
 
 SIDES = {"i": "input", "h": "state"}  # of a GRU
-LAYERS = {"fc1": "fc_0", "fc2": "last"}  # of the agents' network
+LAYERS = {  # of the networks that we build of one class
+    "agent": {"fc1": "fc_0", "fc2": "last"},
+    "critic": {"fc1": "fc_0", "fc2": "fc_1", "fc3": "last"},
+}
 
 
 def spec_from(z: Golden) -> EnvSpec:
@@ -101,8 +104,8 @@ def part(tree: Any, name: str) -> np.ndarray:
             return branch[leaf][int(head)]
         case [value, layer] if f"{value}_{layer}" in branch:
             return branch[f"{value}_{layer}"][leaf]
-        case [layer] if net == "agent":
-            return branch[LAYERS[layer]][leaf]
+        case [layer] if net in LAYERS and LAYERS[net].get(layer) in branch:
+            return branch[LAYERS[net][layer]][leaf]
     for key in path:
         branch = branch[key]
     return branch[leaf]

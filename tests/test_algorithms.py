@@ -41,6 +41,7 @@ TINY = {
     "target_update_interval": 2,
     "max_grad_norm": 0.1,
     "critic_max_grad_norm": 0.01,
+    "eps_start": 0.9,
     "eps_finish": 0.5,
     "eps_decay": 2.5 * B * T,
     "hidden_dim": 8,
@@ -53,12 +54,18 @@ TINY = {
     "bias_dim": 4,
     "critic_dim": 8,
     "critic_hidden_dim": 8,
+    "critic_steps": "one",  # positions that take steps of their own are not alike
+    "epochs": 2,
+    "clip": 1e-3,
+    "minibatches": 1,  # nor are lots of environments
 }
 # knobs that change nothing in any action kind, because another setting switches them off
 IDLE: dict[str, set[str]] = {
     "maddpg": {"infer_lr", "infer_entropy"},
     "ddpg": {"infer_lr", "infer_entropy"},
     "maddpg-ensemble": {"infer_lr", "infer_entropy"},
+    "ippo": {"rms_decay"},
+    "mappo": {"rms_decay"},
 }
 
 
@@ -91,7 +98,7 @@ class Case:
 
     def loop(self, cfg: Any, kind: ActionKind) -> Loop:
         env, recipe = Zoo(kind=kind), self.recipe
-        length = env.spec.episode_limit + 1 if recipe.episodic else T
+        length = env.spec.episode_limit + 1 if recipe.episodic(self.cfg) else T
         plan = recipe.plan(self.cfg, B, length)
         shape = LoopConfig(
             num_envs=B,
@@ -100,7 +107,7 @@ class Case:
             warmup_rollouts=plan.warmup_rollouts,
             rollouts_per_chunk=2,
             eval_episodes=6,
-            episodic=recipe.episodic,
+            episodic=recipe.episodic(self.cfg),
         )
         memory = recipe.memory(env.spec, cfg, B, length)
         return Loop(env, recipe.make(env.spec, cfg), memory, shape)
@@ -124,7 +131,8 @@ class Case:
     @cached_property
     def batch(self) -> Transition:
         """One step, as the memory gives it, but that every step is valid and opens an episode."""
-        loop, run = self.loop_of_seeds, pick(self.run, 0)
+        # who warms up nothing remembers nothing before the first chunk
+        loop, run = self.loop_of_seeds, pick(self.run if self.first else self.after[0], 0)
         rollouts = loop.clock(max(self.first, 1))
         batch = loop.memory.sample(run.memory, jax.random.key(0), rollouts)
         around = jax.tree.map(lambda x: x[:2], (batch.view, batch.start))

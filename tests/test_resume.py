@@ -16,7 +16,7 @@ from test_algorithms import TINY, tiny
 import jmarl
 from jmarl import checkpoint
 from jmarl.algorithms import ALL
-from jmarl.config import unused
+from jmarl.config import Experiment, RunConfig
 from jmarl.folder import Folder
 from jmarl.program import Program
 
@@ -57,7 +57,8 @@ def test_a_run_resumed_in_a_new_process_is_the_unbroken_one(name: str, tmp_path:
     recipe, whole, broken = ALL[name], tmp_path / "whole", tmp_path / "broken"
     config = tiny(recipe)
     small = {field: getattr(config, field) for field in TINY if hasattr(config, field)}
-    shape = {field: value for field, value in RUN.items() if field not in unused(recipe)}
+    plan = Experiment(name, "", RunConfig(), config, {})
+    shape = {field: value for field, value in RUN.items() if field not in plan.unused}
     kind = recipe.action_kinds(config)[0]
     jmarl.train(name, Zoo(kind=kind), out=whole, progress=False, **shape, **small)
     shutil.copytree(whole, broken)

@@ -1,6 +1,21 @@
 """The algorithms there are: `ALL` is the only list, read by the CLI, the benchmarks and tests."""
 
-from jmarl.algorithms import iql, maac, maddpg_recipe, qatten, qmix, qtran, sac_baselines, vdn
+from jmarl.algorithms import (
+    central_v,
+    coma,
+    iac,
+    ippo,
+    iql,
+    liir,
+    maac,
+    maddpg_recipe,
+    mappo,
+    qatten,
+    qmix,
+    qtran,
+    sac_baselines,
+    vdn,
+)
 from jmarl.algorithms.recipe import Recipe
 
 ALL: dict[str, Recipe] = {
@@ -16,5 +31,11 @@ ALL: dict[str, Recipe] = {
         qmix.RECIPE,
         qatten.RECIPE,
         qtran.RECIPE,
+        iac.RECIPE,
+        central_v.RECIPE,
+        coma.RECIPE,
+        liir.RECIPE,
+        ippo.RECIPE,
+        mappo.RECIPE,
     )
 }

@@ -39,6 +39,14 @@ def anything(spec: EnvSpec, config: Any) -> None:
     """Refuses no environment."""
 
 
+def never(config: Any) -> bool:
+    return False
+
+
+def always(config: Any) -> bool:
+    return True
+
+
 def nothing(config: Any) -> str:
     """No warning."""
     return ""
@@ -57,7 +65,7 @@ class Recipe:
     action_kinds: Callable[[Any], tuple[ActionKind, ...]]  # that it can act with, best first
     presets: Mapping[str, Preset] = field(default_factory=dict)
     loop: Mapping[str, Any] = field(default_factory=dict)  # its own defaults of RunConfig
-    episodic: bool = False  # rollouts open with fresh episodes, for recurrent learners
+    episodic: Callable[[Any], bool] = never  # rollouts are whole episodes, for recurrent learners
     refuse: Callable[[EnvSpec, Any], None] = anything  # ConfigError for what cannot be learned
     warn: Callable[[Any], str] = nothing  # what a user should know of these settings
     shows: tuple[str, ...] = ()  # methods (learner, batch) of its algorithm for `jmarl plot`

@@ -18,7 +18,8 @@ from jax import Array
 
 from jmarl import targets
 from jmarl.algorithms.batch import mean, take
-from jmarl.algorithms.recipe import Plan, Preset, Recipe, nothing
+from jmarl.algorithms.recipe import Plan, Preset, Recipe, always, nothing
+from jmarl.algorithms.team import earned, refuse_apart
 from jmarl.exploration import epsilon_greedy, greedy
 from jmarl.fields import ConfigError, knob, static
 from jmarl.memory import replay
@@ -178,8 +179,7 @@ class ValueDecomposition:
 
     def team_reward(self, reward: Array) -> Array:
         """[..., A] -> [..., 1]."""
-        rule = self.cfg.team_reward if self.cfg.team_reward != "auto" else self.spec.team_reward
-        return (reward.sum if rule == "sum" else reward.mean)(-1, keepdims=True)
+        return earned(self.spec, self.cfg.team_reward, reward)
 
     def error(self, mixed: Mixed, goal: Array, batch: Transition) -> tuple[Array, Metrics]:
         """The loss, and what it is made of."""
@@ -228,14 +228,7 @@ def remember(uses_state: bool) -> Callable[[EnvSpec, Config, int, int], Memory[A
 
 def refuse(spec: EnvSpec, cfg: Config) -> None:
     """ConfigError for environments without one team that shares a reward."""
-    if len(spec.team_names) > 1:
-        teams = ", ".join(spec.team_names)
-        raise ConfigError(f"env must have one team for value decomposition, got {teams}")
-    if cfg.team_reward == "auto" and spec.team_reward is None:
-        raise ConfigError(
-            f"team_reward must be sum or mean where agents are rewarded apart, as in {spec.name}, "
-            f"got 'auto': add --team-reward sum or --team-reward mean"
-        )
+    refuse_apart(spec, cfg.team_reward, "value decomposition")
     if cfg.n_step > 1 and cfg.td_lambda:
         raise ConfigError(f"td_lambda must be 0 where n_step is above 1, got {cfg.td_lambda}")
 
@@ -294,7 +287,7 @@ def recipe(
         action_kinds=lambda cfg: ("discrete",),
         presets=presets(config, **pymarl2),
         loop={"env": "smax/3m"},
-        episodic=True,
+        episodic=always,
         refuse=refuse,
         warn=warn,
         shows=shows,

@@ -1,4 +1,4 @@
-"""Value networks of a team: what each agent sees and remembers, to a value for each action."""
+"""Networks of a team: what each agent sees and remembers, to a number for each action."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -67,9 +67,10 @@ class Unrolled(NamedTuple):
 
 @dataclass(frozen=True)
 class Agents:
-    """All agents' value networks: one that all share, or one each (leaves [A, ...]).
+    """All agents' networks: one that all share, or one each (leaves [A, ...]).
 
-    An agent sees its observation, its action before (one-hot) and who it is (one-hot).
+    An agent sees its observation (or the team's state, if the network is `central`), its action
+    before (one-hot) and who it is (one-hot). Outputs are one for each action, or `outputs`.
     """
 
     spec: EnvSpec
@@ -78,24 +79,29 @@ class Agents:
     shared: bool
     last_action: bool
     agent_id: bool
+    central: bool = False
+    outputs: int | None = None
 
     def net(self, *real: Array) -> Net[Array]:
-        return functional(QNetwork(self.hidden_dim, self.rnn_dim, self.spec.action_size, *real))
+        width = self.spec.action_size if self.outputs is None else self.outputs
+        return functional(QNetwork(self.hidden_dim, self.rnn_dim, width, *real))
 
     def init(self, key: Key) -> Params:
         spec, rows = self.spec, len(self.spec.agents)
         extra = [np.ones((rows, width), bool) for width in self.extra_widths]
         acts = [spec.action_mask()] * self.last_action
-        real_in = np.concatenate([spec.obs_mask(), *acts, *extra], -1)
+        seen = np.ones((rows, spec.state_size), bool) if self.central else spec.obs_mask()
+        real_in = np.concatenate([seen, *acts, *extra], -1)
+        made = spec.action_mask() if self.outputs is None else np.ones((rows, self.outputs), bool)
 
         def one(key: Key, real_in: Array, real_out: Array) -> Params:
             x, h = jnp.zeros(real_in.shape), jnp.zeros(self.rnn_dim)
             return self.net(real_in, real_out).init(key, x, h)
 
         if self.shared:  # padding is an input like any other, as in PyMARL
-            return one(key, jnp.ones(real_in.shape[1], bool), jnp.ones(spec.action_size, bool))
+            return one(key, jnp.ones(real_in.shape[1], bool), jnp.ones(made.shape[1], bool))
         keys = jax.random.split(key, rows)
-        return jax.vmap(one)(keys, jnp.asarray(real_in), jnp.asarray(spec.action_mask()))
+        return jax.vmap(one)(keys, jnp.asarray(real_in), jnp.asarray(made))
 
     @property
     def extra_widths(self) -> tuple[int, ...]:
@@ -110,13 +116,21 @@ class Agents:
 
     def inputs(self, view: View, last: Array) -> Array:
         """[..., A, in]."""
-        parts = [view.obs]
+        parts = [self.seen(view)]
         if self.last_action:
             parts.append(jax.nn.one_hot(last, self.spec.action_size, dtype=view.obs.dtype))
         if self.agent_id:
             ids = jnp.eye(self.spec.num_agents, dtype=view.obs.dtype)
             parts.append(jnp.broadcast_to(ids, (*last.shape, self.spec.num_agents)))
         return jnp.concatenate(parts, -1)
+
+    def seen(self, view: View) -> Array:
+        """[..., A, O] or [..., A, S]."""
+        if not self.central:
+            return view.obs
+        assert view.state is not None, "a memory that keeps the state"
+        shape = *view.obs.shape[:-1], self.spec.state_size
+        return jnp.broadcast_to(view.state[..., None, :], shape)
 
     def reset(self, num_envs: int) -> Carry:
         agents = self.spec.num_agents
