@@ -24,18 +24,20 @@ if TYPE_CHECKING:
     from jmarl.contest import crossplay as crossplay
     from jmarl.fields import ConfigError as ConfigError
     from jmarl.insight import attention as attention
+    from jmarl.insight import intrinsic as intrinsic
     from jmarl.insight import plot as plot
     from jmarl.pairings import Crossplay as Crossplay
     from jmarl.recording import Attended as Attended
+    from jmarl.recording import Intrinsic as Intrinsic
     from jmarl.recording import Rendered as Rendered
 
 OFFERED = {
     "ConfigError": "jmarl.fields",
-    "Attended": "jmarl.recording",
+    **dict.fromkeys(("Attended", "Intrinsic"), "jmarl.recording"),
     "Crossplay": "jmarl.pairings",
     "crossplay": "jmarl.contest",
     "Rendered": "jmarl.recording",
-    **dict.fromkeys(("attention", "plot"), "jmarl.insight"),
+    **dict.fromkeys(("attention", "intrinsic", "plot"), "jmarl.insight"),
     **dict.fromkeys(
         (
             "Result",

@@ -30,7 +30,7 @@ Multi-agent reinforcement learning in JAX.
   jmarl eval RUN                          play fresh episodes with its teams
   jmarl render ENV|RUN                    write a GIF of an episode
   jmarl crossplay RUN RUN ...             let every team of a run meet every team of another
-  jmarl plot attention RUN                draw to whom a team's attention goes
+  jmarl plot attention|intrinsic RUN      draw whom a team attends to, what it rewards itself for
 
 Exit codes: 0; 1 a run's folder, a picture or stdout could not be written; 2 wrong use;
 3 NaN or infinity in training; 130 after Ctrl-C, 143 after SIGTERM.

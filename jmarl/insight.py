@@ -14,22 +14,24 @@ from jmarl.api import team_of, trained
 from jmarl.config import find, of_type
 from jmarl.fields import ConfigError
 from jmarl.files import told, write_whole
-from jmarl.recording import HASTE, Attended, Settings, place_of, record
+from jmarl.recording import HASTE, Attended, Intrinsic, Settings, Watched, place_of, record
 from jmarl.types import Environment
 from jmarl.versions import keep_compiled
 from jmarl.words import ALONE, pairs
 
-PLOTS = ("attention",)
+PLOTS = ("attention", "intrinsic")
 HELP = """\
-jmarl plot attention RUN [--FLAG VALUE ...]
+jmarl plot attention|intrinsic RUN [--FLAG VALUE ...]
 
-Plays one greedy episode of a run's team and draws to whom each head of its attention attends (of
-each agent's, where agents attend for themselves), what each head counts, and what the team earned,
-step by step. For runs of {attention}.
+Plays one greedy episode of a run's team and draws, step by step, what the team earned and
+  attention    to whom each head of its attention attends (of each agent's, where agents attend
+               for themselves) and what each head counts; for runs of {attention}
+  intrinsic    what each agent's action earned of its learned intrinsic reward; for runs of
+               {intrinsic}
 
 flags:
-  --out                   the PNG [attention-ENV.png in this folder, numbered if there is one
-                          already]; a PNG that is there is replaced, any other file is not
+  --out                   the PNG [WHAT-ENV.png in this folder, numbered if there is one already];
+                          a PNG that is there is replaced, any other file is not
   --seed                  of the episode; `jmarl render RUN` shows the one of the same seed [0]
   --team-seed             the training seed whose team plays [the one that evaluated best]
   --compile-cache         where compiled programs are kept between runs, or off [auto]
@@ -55,7 +57,9 @@ def read_order(words: list[str]) -> Order | None:
         find(names[0], PLOTS, "plot")
     if len(names) != 2:
         got = f"got {' '.join(names)!r}" if names else "got none"
-        raise ConfigError(f"plot takes what to draw and a run, {got}: jmarl plot attention RUN")
+        raise ConfigError(
+            f"plot takes what to draw and a run, {got}: jmarl plot {'|'.join(PLOTS)} RUN"
+        )
     order = Order(names[0], names[1])
     for flag, value in given.items():
         if value == ALONE:
@@ -87,29 +91,61 @@ def attention(
     `jmarl.render` plays with the same `seed`. `env` is needed where it has no registered name.
     Raises ConfigError if the algorithm has no attention, or there is no such run or team.
     """
+    seen, _, watched = watch("attention", run, seed, team_seed, env, compile_cache)
+    steps = len(watched.reward)
+    return Attended(
+        **vars(watched),
+        weights=seen.weights[:steps, 0],
+        head_weights=None if seen.head_weights is None else seen.head_weights[:steps, 0],
+    )
+
+
+def intrinsic(
+    run: str | Path,
+    *,
+    seed: int = 0,
+    team_seed: int | None = None,
+    env: Environment[Any] | None = None,
+    compile_cache: str = "auto",
+) -> Intrinsic:
+    """What the learned intrinsic reward of a run's team makes of one greedy episode.
+
+    Arguments and errors as `attention`'s.
+    """
+    seen, action, watched = watch("intrinsic", run, seed, team_seed, env, compile_cache)
+    return Intrinsic(**vars(watched), rewards=seen[: len(watched.reward), 0], action=action)
+
+
+def watch(
+    what: str,
+    run: str | Path,
+    seed: int,
+    team_seed: int | None,
+    env: Environment[Any] | None,
+    compile_cache: str,
+) -> tuple[Any, np.ndarray, Watched]:
+    """What the algorithm's method `what` says of an episode [T, 1, ...]; the actions [T, A]."""
     seed = Settings(seed=seed).seed
     keep_compiled(compile_cache)
     folder = folders.open_folder(run)
-    refuse_without("attention", folder)
+    refuse_without(what, folder)
     program, learners, scores = trained(folder, env)
     wanted = None if team_seed is None else of_type("team_seed", team_seed, int)
     chosen, learner = team_of(program, learners, scores, wanted)
     algorithm: Any = program.loop(program.experiment.config).algorithm
     played = record(program.env, algorithm.exploit(learner), jax.random.key(seed), 1)
-    look = jax.jit(algorithm.attention, compiler_options=HASTE)
+    look = jax.jit(getattr(algorithm, what), compiler_options=HASTE)
     seen = jax.device_get(look(learner, played.batch()))
-    _, view, _, reward, terminated = jax.device_get(played.episode(0))
-    steps = len(reward)
-    return Attended(
+    _, view, action, reward, terminated = jax.device_get(played.episode(0))
+    watched = Watched(
         spec=program.env.spec,
         algorithm=program.experiment.algorithm,
         team_seed=chosen,
-        weights=seen.weights[:steps, 0],
-        head_weights=None if seen.head_weights is None else seen.head_weights[:steps, 0],
-        alive=view.alive[:steps],
+        alive=view.alive[: len(reward)],
         reward=np.asarray(reward),
         terminated=terminated,
     )
+    return seen, np.asarray(action), watched
 
 
 def refuse_without(what: str, folder: folders.Folder) -> None:
@@ -131,19 +167,22 @@ def plot(
     team_seed: int | None = None,
     env: Environment[Any] | None = None,
     compile_cache: str = "auto",
-) -> tuple[Path, Attended]:
-    """Draw `what` ("attention") over an episode to the PNG `out`, by default attention-ENV.png.
+) -> tuple[Path, Attended | Intrinsic]:
+    """Draw `what` ("attention", "intrinsic") over an episode to the PNG `out`, by default
+    WHAT-ENV.png.
 
-    Returns where that is, and the numbers (`jmarl.attention`). Raises ConfigError before anything
-    is played or written.
+    Returns where that is, and the numbers (`jmarl.attention`, `jmarl.intrinsic`). Raises
+    ConfigError before anything is played or written.
     """
     find(what, PLOTS, "plot")
     folder = folders.open_folder(run)
     refuse_without(what, folder)
     path = place_of(out, f"{what}-{folder.experiment().run.env}.png")
-    seen = attention(run, seed=seed, team_seed=team_seed, env=env, compile_cache=compile_cache)
-    from jmarl.plots import attention_map, png  # matplotlib takes a second to import
+    look = {"attention": attention, "intrinsic": intrinsic}[what]
+    seen = look(run, seed=seed, team_seed=team_seed, env=env, compile_cache=compile_cache)
+    from jmarl.plots import attention_map, intrinsic_map, png  # matplotlib imports for a second
 
+    figure = attention_map(seen) if isinstance(seen, Attended) else intrinsic_map(seen)
     with told(path):
-        write_whole(path, png(attention_map(seen)))
+        write_whole(path, png(figure))
     return path, seen

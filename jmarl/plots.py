@@ -17,7 +17,7 @@ from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullFormatt
 
 from jmarl.files import write_whole
 from jmarl.pairings import Crossplay
-from jmarl.recording import Attended
+from jmarl.recording import Attended, Intrinsic, Watched
 from jmarl.statistics import interval
 
 RETURN = "evaluation return (sum over time, mean over agents)"
@@ -180,12 +180,13 @@ def height(seen: Attended) -> float:
 
 
 def caption(seen: Attended) -> str:
-    ending = "ended" if seen.terminated else "time is up"
     heads = "; heads count alike" if seen.head_weights is None and not of_agents(seen) else ""
-    return (
-        f"{seen.algorithm} on {seen.spec.name}: attention in one episode{heads}\n"
-        f"greedy team of seed {seen.team_seed}, {len(seen.reward)} steps, {ending}"
-    )
+    return f"{seen.algorithm} on {seen.spec.name}: attention in one episode{heads}\n{whose(seen)}"
+
+
+def whose(seen: Watched) -> str:
+    ending = "ended" if seen.terminated else "time is up"
+    return f"greedy team of seed {seen.team_seed}, {len(seen.reward)} steps, {ending}"
 
 
 def heat_map(axes: Axes, place: tuple[int, int], maps: np.ndarray, seen: Attended) -> QuadMesh:
@@ -196,20 +197,19 @@ def heat_map(axes: Axes, place: tuple[int, int], maps: np.ndarray, seen: Attende
     for agent, alive in enumerate(seen.alive.T):
         axes.broken_barh(spans(~alive), (agent, 1), **HATCHED)
     axes.invert_yaxis()
-    name_rows(axes, seen, place[1] == 0)
+    names = seen.spec.agents if place[1] == 0 else [""] * agents
+    name_rows(axes, names, height(seen), small=of_agents(seen))
     name_map(axes, seen, *place)
     return mesh
 
 
-def name_rows(axes: Axes, seen: Attended, named: bool) -> None:
-    """Agents' names, as many as fit."""
-    agents = seen.spec.num_agents
-    every = math.ceil(agents * 0.12 / height(seen))  # inches that a name needs
-    at = range(0, agents, every)
-    names = [seen.spec.agents[agent] if named else "" for agent in at]
-    axes.set_yticks([agent + 0.5 for agent in at], names)
-    small = every == 1 and not of_agents(seen)
-    axes.tick_params(axis="y", labelsize="small" if small else "x-small", length=0)
+def name_rows(axes: Axes, names: Sequence[str], tall: float, small: bool = False) -> None:
+    """Agents' names, as many as fit into `tall` inches."""
+    every = math.ceil(len(names) * 0.12 / tall)  # inches that a name needs
+    at = range(0, len(names), every)
+    axes.set_yticks([agent + 0.5 for agent in at], [names[agent] for agent in at])
+    size = "x-small" if small or every > 1 else "small"
+    axes.tick_params(axis="y", labelsize=size, length=0)
 
 
 def name_map(axes: Axes, seen: Attended, row: int, column: int) -> None:
@@ -247,7 +247,32 @@ def head_lines(axes: Axes, weights: np.ndarray) -> None:
     axes.legend(ncols=min(weights.shape[1], 8), **ABOVE)
 
 
-def earnings(axes: Axes, seen: Attended) -> None:
+def intrinsic_map(seen: Intrinsic) -> Figure:
+    """What each agent's action earned of the intrinsic reward, step by step; what was earned."""
+    steps, agents = seen.taken.shape
+    tall = min(max(1.0, 0.24 * agents), 4.0)
+    figure = Figure(figsize=(10, tall + 2.6), layout="constrained")
+    top, below = figure.subplots(2, 1, height_ratios=[tall, 1.4], sharex=True)
+    most = np.abs(seen.taken).max() or 1.0
+    edges = np.arange(steps + 1), np.arange(agents + 1)
+    mesh = top.pcolormesh(*edges, seen.taken.T, cmap="RdBu", vmin=-most, vmax=most)
+    for agent, alive in enumerate(seen.alive.T):
+        top.broken_barh(spans(~alive), (agent, 1), **HATCHED)
+    top.invert_yaxis()
+    name_rows(top, seen.spec.agents, tall)
+    if not seen.alive.all():
+        dead = Patch(**{**HATCHED, "facecolor": "0.4"}, label="dead agent")
+        top.legend(handles=[dead], **ABOVE)
+    figure.colorbar(mesh, ax=top, aspect=15, pad=0.01).set_label("intrinsic reward\nof the action")
+    earnings(below, seen)
+    below.set(xlabel="step of the episode", xlim=(0, steps))
+    below.xaxis.set_major_locator(MaxNLocator(integer=True))
+    what = f"{seen.algorithm} on {seen.spec.name}: intrinsic rewards in one episode"
+    figure.suptitle(f"{what}\n{whose(seen)}")
+    return figure
+
+
+def earnings(axes: Axes, seen: Watched) -> None:
     """Each team's return so far, mean over its agents."""
     teams, names = np.asarray(seen.spec.teams), seen.spec.team_names
     sums = np.concatenate([np.zeros_like(seen.reward[:1]), seen.reward.cumsum(0)])

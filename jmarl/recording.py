@@ -92,17 +92,36 @@ class Rendered:
 
 
 @dataclass(frozen=True)
-class Attended:
-    """Whom a team's algorithm attended to in one episode of T steps."""
+class Watched:
+    """One episode of T steps that a team played."""
 
     spec: EnvSpec
     algorithm: str
     team_seed: int  # the training seed of the team
-    weights: np.ndarray  # [T, heads, A], or [T, A, heads, A] of each agent; see types.Attention
-    head_weights: np.ndarray | None  # [T, heads] what each head counts; None: all the same
     alive: np.ndarray  # [T, A]
     reward: np.ndarray  # [T, A]
     terminated: bool  # else the time ran out
+
+
+@dataclass(frozen=True)
+class Attended(Watched):
+    """Whom the team's algorithm attended to."""
+
+    weights: np.ndarray  # [T, heads, A], or [T, A, heads, A] of each agent; see types.Attention
+    head_weights: np.ndarray | None  # [T, heads] what each head counts; None: all the same
+
+
+@dataclass(frozen=True)
+class Intrinsic(Watched):
+    """What each action would have earned of the learned intrinsic reward, and what was done."""
+
+    rewards: np.ndarray  # [T, A, U]
+    action: np.ndarray  # [T, A]
+
+    @property
+    def taken(self) -> np.ndarray:
+        """Of the actions taken, [T, A]."""
+        return np.take_along_axis(self.rewards, self.action[..., None], -1)[..., 0]
 
 
 @dataclass(frozen=True)

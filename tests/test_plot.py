@@ -23,7 +23,7 @@ from jmarl.cli import main
 from jmarl.config import experiment
 from jmarl.exploration import uniform_policy
 from jmarl.folder import create, open_folder
-from jmarl.plots import attention_map
+from jmarl.plots import attention_map, intrinsic_map
 from jmarl.program import Program
 from jmarl.recording import Attended, record
 from jmarl.types import EnvSpec, Key, Outcome, View
@@ -79,9 +79,13 @@ def fading() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def run(fading: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return untrained("qatten", {**TINY, **RUN}, tmp_path_factory.mktemp("runs") / "run")
+
+
+def untrained(algorithm: str, settings: dict[str, Any], path: Path) -> Path:
     """Two teams as they were drawn, of which the second evaluated better."""
-    plan = experiment("qatten", settings={**TINY, **RUN, "env": Fading.spec.name})
-    folder = create(str(tmp_path_factory.mktemp("runs") / "run"), plan, {})
+    plan = experiment(algorithm, settings={**settings, "env": Fading.spec.name})
+    folder = create(str(path), plan, {})
     program = Program(Fading(), plan)
     state, _ = jit(program._start)(program.keys[0], plan.config)
     meta = {"evaluations": [{"episode_return": [1.0, 2.0]}]}
@@ -97,7 +101,7 @@ def made_up(steps: int, heads: int, dead: bool = True, **changes: Any) -> Attend
     alive[2:, 1] = not dead
     reward = np.arange(1.0, steps + 1)[:, None] * np.array([0.0, 3.0, 0.0])
     weights = odd / odd.sum(-1, keepdims=True)
-    seen = Attended(spec, "qatten", 5, weights, odd.sum(-1), alive, reward, True)
+    seen = Attended(spec, "qatten", 5, alive, reward, True, weights, odd.sum(-1))
     return replace(seen, **changes)
 
 
@@ -283,7 +287,8 @@ def test_a_picture_of_a_run(
     mine = tmp_path / "mine.png"
     mine.write_bytes(b"\x89PNG, once")
     path, seen = jmarl.plot("attention", run, out=mine)
-    assert path == mine and mine.stat().st_size > 1000 and seen.weights.shape == (4, HEADS, 3)
+    assert path == mine and mine.stat().st_size > 1000
+    assert isinstance(seen, Attended) and seen.weights.shape == (4, HEADS, 3)
     before = mine.read_bytes()
     monkeypatch.setattr(Figure, "savefig", lambda *args, **kwargs: 1 / 0)
     with pytest.raises(ZeroDivisionError):
@@ -291,12 +296,41 @@ def test_a_picture_of_a_run(
     assert mine.read_bytes() == before and len(list(tmp_path.iterdir())) == 3
 
 
+def test_intrinsic_rewards_are_those_of_the_actions_that_the_team_took(
+    fading: None, tmp_path: Path
+) -> None:
+    settings = {"seeds": 2, "num_envs": 2, "rnn_dim": 4, "hidden_dim": 4, "critic_hidden_dim": 4}
+    run = untrained("liir", {**settings, "team_reward": "sum"}, tmp_path / "run")
+    path, seen = jmarl.plot("intrinsic", run, out=tmp_path / "x.png", compile_cache="off")
+    assert path.read_bytes()[:4] == b"\x89PNG" and isinstance(seen, jmarl.Intrinsic)
+    assert seen.rewards.shape == (4, 3, 2) and seen.action.shape == (4, 3)
+    assert seen.taken[1, 2] == seen.rewards[1, 2, seen.action[1, 2]]
+    # what is drawn: agents from the top, steps from the left, 0 in the middle of the colours
+    mesh = heat(intrinsic_map(seen), 0)
+    shown: Any = mesh.get_array()
+    np.testing.assert_array_equal(shown, seen.taken.T)
+    low, high = mesh.get_clim()
+    assert low == -high and high == np.abs(seen.taken).max()
+    # what was played: the rewards follow from the learner and what the agents saw
+    program, learners, scores = trained(open_folder(run), None)
+    team, learner = team_of(program, learners, scores, None)
+    assert team == seen.team_seed == 1
+    algorithm: Any = program.loop(program.experiment.config).algorithm
+    played = record(program.env, algorithm.exploit(learner), jax.random.key(0), 1)
+    first = algorithm.intrinsic(learner, played.batch())[0, 0]
+    np.testing.assert_allclose(seen.rewards[0], first, rtol=1e-5)
+
+
 WRONG = {  # the words after `jmarl plot`, in a folder with two runs: what the one line must say
-    "attention": ("plot takes what to draw and a run, got 'attention'", "jmarl plot attention RUN"),
+    "attention": (
+        "plot takes what to draw and a run, got 'attention'",
+        "plot attention|intrinsic RUN",
+    ),
     "qatten": ("no plot is named 'qatten'", "attention"),
     "atention qatten": ("no plot is named 'atention'; did you mean 'attention'?",),
     "attention qatten maddpg": ("got 'attention qatten maddpg'",),
     "--seed 3": ("plot takes what to draw and a run, got none",),
+    "intrinsic qatten": ("intrinsic is shown by runs of liir, got", "a run of qatten"),
     "attention nowhere": ("run must be the folder of a run", "'nowhere'"),
     "attention maddpg": ("attention is shown by runs of maac or qatten, got", "a run of maddpg"),
     "attention qatten": ("run must have a checkpoint",),
@@ -335,4 +369,4 @@ def test_help_tells_all_flags_and_who_has_attention(
     assert main(["plot", *words]) == 0
     told = capsys.readouterr().out
     assert all(f"--{flag} " in told for flag in ("out", "seed", "team-seed", "compile-cache"))
-    assert "For runs of maac or qatten." in told
+    assert "for runs of maac or qatten" in told and "for runs of\n               liir\n" in told
