@@ -42,6 +42,7 @@ class Config(on_policy.Config):
 
 
 L = TypeVar("L", bound=Learner)
+alone = jax.lax.optimization_barrier
 
 
 class Critic(Protocol):
@@ -81,7 +82,13 @@ class TeamActorCritic(Team, Generic[L]):
         return self.improve(learner, self.paid(batch), key, clock)
 
     def improve(self, learner: L, batch: Transition, key: Key, clock: Clock) -> tuple[L, Metrics]:
-        """`update` for rewards [T, B, A] or [T, B, 1] as they count."""
+        """`update` for rewards [T, B, A] or [T, B, 1] as they count.
+
+        Behind barriers, so that it is compiled to the same bits whatever stands around it: LIIR
+        without weight is Central-V.
+        """
+        reward = jnp.broadcast_to(batch.reward, batch.action.shape)
+        learner, batch = alone((learner, batch.replace(reward=reward)))
         unroll = lambda actor: self.policies(actor, batch, self.floor(clock))
         log_policy, pull = jax.vjp(unroll, learner.actor)
         action = self.actions(batch, log_policy[-1], key)
@@ -97,7 +104,7 @@ class TeamActorCritic(Team, Generic[L]):
         target = self.followed(fitted.params, learner.target, batch, clock)
         metrics |= {**fitted.metrics, "actor_grad_norm": global_norm(grads)}
         new = Learner(actor, fitted.params, target, actor_opt, fitted.opt)
-        return learner.replace(**vars(new)), metrics
+        return alone((learner.replace(**vars(new)), metrics))
 
     def actions(self, batch: Transition, last: Array, key: Key) -> Array:
         """Actions at all views [T+1, B, A]; behind the last step the policy's, drawn here.
