@@ -23,6 +23,7 @@ from jmarl.algorithms import team_actor_critic as tac
 from jmarl.algorithms.batch import mean, take
 from jmarl.algorithms.liir_release import LiirRelease
 from jmarl.algorithms.on_policy import standardised, weights
+from jmarl.algorithms.recipe import Preset
 from jmarl.fields import knob, static
 from jmarl.networks.agents import actions_before
 from jmarl.networks.values import Values
@@ -184,14 +185,22 @@ def make(spec: EnvSpec, cfg: Config) -> Liir | LiirRelease:
     """LIIR for an environment of this spec."""
     agents = on_policy.agents_of(spec, cfg)
     if cfg.release_mode:
+        cfg = cfg.replace(standardise_advantages=False)  # it does so in its own way
         return LiirRelease(spec, cfg, agents, liir_release.inputs(spec, cfg))
     return Liir(spec, cfg, agents, central_v.critic(spec, cfg))
 
 
+CONFIG = Config(standardise_advantages=True, eps_decay=50_000.0)
 RECIPE = tac.recipe(
     "liir",
     "a learned intrinsic reward for each agent (Du et al., 2019)",
-    Config(standardise_advantages=True),
+    CONFIG,
     make,
     shows=("intrinsic",),
+    official={
+        "release": Preset(
+            CONFIG.replace(release_mode=True), {"num_envs": 32}, "as yalidu/liir, defects and all"
+        )
+    },
+    num_envs=32,
 )

@@ -6,7 +6,7 @@ follows the score function, weighed by how much better an action was than the cr
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Generic, Literal, NamedTuple, Protocol, TypeVar
@@ -221,13 +221,13 @@ def recipe(
     make: Callable[[EnvSpec, Any], Any],
     uses_state: bool = True,
     shows: tuple[str, ...] = (),
-    **pymarl: Any,
+    official: Mapping[str, Preset] | None = None,
+    num_envs: int = 8,
 ) -> Recipe:
-    """An entry of `ALL` for an algorithm of this family; `pymarl`: its own settings there."""
+    """An entry of `ALL` for an algorithm of this family; `official`: presets other than PyMARL's."""
     needs = (lambda spec, cfg: refuse(spec, cfg, name)) if uses_state else anything
-    fast = config.replace(
-        optimiser="adam", entropy_weight=0.01, eps_start=0.0, eps_finish=0.0, **pymarl
-    )
+    fast = config.replace(optimiser="adam", entropy_weight=0.01, eps_start=0.0, eps_finish=0.0)
+    official = official or {"pymarl": Preset(config, {"num_envs": 8}, "as oxwhirl/pymarl")}
     return Recipe(
         name=name,
         summary=summary,
@@ -237,10 +237,10 @@ def recipe(
         plan=on_policy.plan,
         action_kinds=lambda cfg: ("discrete",),
         presets={
-            "pymarl": Preset(config, {"num_envs": 8}, "as oxwhirl/pymarl"),
+            **official,
             "fast": Preset(fast, {"num_envs": 128}, "for hundreds of parallel environments"),
         },
-        loop={"env": "smax/3m", "num_envs": 8},
+        loop={"env": "smax/3m", "num_envs": num_envs},
         episodic=always,
         refuse=needs,
         shows=shows,
