@@ -3,7 +3,7 @@
 For every LIIR run on pursuit/line below RUNS and each of its seeds: the intrinsic rewards that the
 last checkpoint gives to moves towards the target and away from it, over episodes of random play
 (so that both are frequent), their means, and the chance that a good move earns more than a bad one
-(AUROC; 0.5 is none). Writes pursuit.json, histograms and the runs' raw data.
+(AUROC; 0.5 is none). Writes pursuit.json and histograms; ../report.py keeps the runs' raw data.
 """
 
 import json
@@ -20,7 +20,6 @@ from jmarl.exploration import uniform_policy
 from jmarl.folder import open_folder
 from jmarl.recording import record
 from jmarl.statistics import interval
-from report import keep
 
 
 def main(runs: Path, results: Path, episodes: int) -> None:
@@ -39,7 +38,6 @@ def main(runs: Path, results: Path, episodes: int) -> None:
         }
         good, bad = (np.concatenate(each) for each in zip(*moves, strict=True))
         drawn[name] = good, bad
-        keep(summary.parent, results / "raw" / summary.parent.name)
         print(name, json.dumps(found[name]))
     (results / "pursuit.json").write_text(json.dumps(found, indent=1) + "\n")
     histograms(drawn).savefig(results / "histograms.png", dpi=150)

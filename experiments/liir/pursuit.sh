@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # LIIR's study on 1D pursuit, into runs/pursuit-study (or the folder given); eight seeds each. Then:
+#   python experiments/report.py runs/pursuit-study experiments/liir/results/pursuit
 #   python experiments/liir/pursuit.py runs/pursuit-study experiments/liir/results/pursuit
 # The team earns 0.01 where SMAC pays about 0.33 a step: the intrinsic weight is 3e-4, not 0.01.
 set -euo pipefail

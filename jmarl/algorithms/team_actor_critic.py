@@ -224,7 +224,7 @@ def recipe(
     official: Mapping[str, Preset] | None = None,
     num_envs: int = 8,
 ) -> Recipe:
-    """An entry of `ALL` for an algorithm of this family; `official`: presets other than PyMARL's."""
+    """An entry of `ALL` for an algorithm of this family; `official`: presets but PyMARL's."""
     needs = (lambda spec, cfg: refuse(spec, cfg, name)) if uses_state else anything
     fast = config.replace(optimiser="adam", entropy_weight=0.01, eps_start=0.0, eps_finish=0.0)
     official = official or {"pymarl": Preset(config, {"num_envs": 8}, "as oxwhirl/pymarl")}
