@@ -38,8 +38,8 @@ types: $(READY) ## pyright
 test: $(READY) ## pytest, a process for each core; PYTEST_ARGS="-k name -x" are passed on
 	$(BIN)/pytest $(SPREAD) -m "not slow" $(PYTEST_ARGS)
 
-test-slow: $(READY) ## what make test leaves out: the same laws for more environments and algorithms
-	$(BIN)/pytest $(SPREAD) -m slow $(PYTEST_ARGS)
+test-slow: $(READY) ## what make test leaves out: more environments and algorithms, fully optimised
+	JAX_DISABLE_MOST_OPTIMIZATIONS=false $(BIN)/pytest $(SPREAD) -m slow $(PYTEST_ARGS)
 
 bench: $(READY) ## throughput of all algorithms, or of ALGO="qmix maddpg"
 	$(BIN)/python benchmarks/throughput.py $(ALGO)

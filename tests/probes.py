@@ -6,9 +6,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from flax import struct
 from jax import Array
 
+from jmarl.algorithms import ALL
 from jmarl.exploration import uniform_policy
 from jmarl.rollout import open_actors, rollout, transition
 from jmarl.types import (
@@ -24,6 +26,15 @@ from jmarl.types import (
 )
 
 MARKS = 2**20  # so that marks are exact in float32
+# Of the algorithms in ALL, those that stand for their kin in `make test`: each way to update once,
+# and again where a twin adds more than another network. `make test-slow` goes through the others.
+STANDING = ("maddpg", "maac", "qmix", "qtran", "coma", "liir", "mappo")
+
+
+def algorithms(*standing: str) -> list[Any]:
+    """All algorithms as parameters of a test, slow where others stand for them."""
+    soon = standing or STANDING
+    return [pytest.param(name, marks=[pytest.mark.slow] * (name not in soon)) for name in ALL]
 
 
 def spec_of(

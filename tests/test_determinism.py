@@ -15,6 +15,7 @@ import jmarl
 from jmarl import determinism
 from jmarl.determinism import FLAG, require_determinism
 
+TESTS_OWN = ("XLA_FLAGS", "JAX_DISABLE_MOST_OPTIMIZATIONS")  # here programs are as users have them
 QUICK = {
     "maddpg": """--env toy/cue --num-envs 4 --rollout-length 5 --total-steps 400 --evaluations 2
 --eval-episodes 4 --buffer-size 100 --batch-size 8 --hidden-dim 8,8 --warmup-steps 20""",
@@ -29,7 +30,7 @@ def trained(algorithm: str, out: Path) -> list[dict[str, Any]]:
     subprocess.run(
         [sys.executable, "-m", "jmarl", "train", algorithm, "--deterministic", *words],
         check=True,
-        env={name: value for name, value in os.environ.items() if name != "XLA_FLAGS"},
+        env={name: value for name, value in os.environ.items() if name not in TESTS_OWN},
     )
     records = [
         json.loads(line)

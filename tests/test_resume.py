@@ -9,7 +9,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
-from probes import Zoo
+from probes import Zoo, algorithms
 from small_runs import lines, untimed
 from test_algorithms import TINY, tiny
 
@@ -47,12 +47,7 @@ def resume_elsewhere(run: Path, kind: str) -> None:
     )
 
 
-SOON = ("maddpg", "qmix")  # one of each kind; `make test-slow` goes through all
-
-
-@pytest.mark.parametrize(
-    "name", [pytest.param(n, marks=() if n in SOON else pytest.mark.slow) for n in ALL]
-)
+@pytest.mark.parametrize("name", algorithms("maddpg", "qmix"))  # steps and episodes
 def test_a_run_resumed_in_a_new_process_is_the_unbroken_one(name: str, tmp_path: Path) -> None:
     recipe, whole, broken = ALL[name], tmp_path / "whole", tmp_path / "broken"
     config = tiny(recipe)

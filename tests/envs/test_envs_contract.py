@@ -13,29 +13,38 @@ from jmarl_envs.checker import behaviour, shape_rules, spec_rules
 from jmarl_envs.checker.episodes import Trial
 
 NAMES = [name for name in jmarl_envs.names() if not jmarl_envs.entry(name).missing]
-# The same code with other tables as those that stand here, or slow to compile and stepped in tests
-# of its own; `make test-slow` looks at all of them.
-ONE_OF_MANY = {
-    "jaxnav/": (),
-    "jumanji/mmst": (),
-    "lbf/": (),
-    "mpe/simple_facmac_": (),
+# Families of one code with other tables or tasks, each of which has tests of its own too: these
+# stand for all in `make test`; `make test-slow` looks at the others.
+STANDING = {
+    "grid/switch": ("grid/switch2", "grid/switch_paper"),
+    "jumanji/": ("jumanji/connector", "jumanji/search_and_rescue"),
+    "lbf/": ("lbf/2s-8x8-2p-2f-coop",),
+    "matrix/": ("matrix/two_step", "matrix/safe_choice"),
+    "mpe/": ("mpe/simple_tag", "mpe/simple_world_comm", "mpe/simple_facmac"),
     "overcooked/": ("overcooked/cramped_room",),
     "overcooked_v2/": ("overcooked_v2/cramped_room",),
-    "rware/": (),
+    "particle/simple": ("particle/simple_adversary", "particle/simple_reference"),
+    "rware/": ("rware/tiny-2ag",),
     "smax/": ("smax/3m", "smax/3-8sz"),
     "storm/": ("storm/storm_2p",),
 }
+ELSEWHERE = ("jaxnav/", "lbf/", "rware/")  # stepped: episodes compile for long
 
 
-def marked(name: str) -> Any:
-    """The environment as a parameter, slow where another of its kind stands for it."""
-    chosen = [some for start, some in ONE_OF_MANY.items() if name.startswith(start)]
-    slow = bool(chosen) and name not in chosen[0]
-    return pytest.param(name, marks=pytest.mark.slow if slow else ())
+def names(later: tuple[str, ...] = ()) -> list[Any]:
+    """Environments as parameters, slow if among `later` or where another stands for them."""
+    families = tuple(STANDING)
+    soon = {name for some in STANDING.values() for name in some}
+    slow = [x.startswith(later) or (x.startswith(families) and x not in soon) for x in NAMES]
+    return [pytest.param(x, marks=[pytest.mark.slow] * y) for x, y in zip(NAMES, slow, strict=True)]
 
 
-@pytest.mark.parametrize("name", NAMES)
+def test_who_stands_for_others_is_there() -> None:
+    soon = {name for some in STANDING.values() for name in some}
+    assert soon <= set(NAMES) and all(STANDING.values())
+
+
+@pytest.mark.parametrize("name", names())
 def test_every_registered_environment_is_as_its_spec_says(name: str) -> None:
     """By tracing alone: shapes, types, no retracing."""
     env = jmarl_envs.make(name)
@@ -44,7 +53,7 @@ def test_every_registered_environment_is_as_its_spec_says(name: str) -> None:
     assert not findings + [what for rule in shape_rules.RULES for what in rule(traced)]
 
 
-@pytest.mark.parametrize("name", [marked(name) for name in NAMES])
+@pytest.mark.parametrize("name", names(later=ELSEWHERE))
 def test_every_registered_environment_keeps_the_contract(name: str) -> None:
     env = jmarl_envs.make(name)
     trial = Trial(env, episodes=3)

@@ -98,8 +98,16 @@ KINDS = {
 READERS = ("simple_spread", "simple_world_comm", "simple_crypto", "simple_speaker_listener")
 EPISODES = [
     *((task, "discrete") for task in SCENARIOS if task not in PREY),
-    *((task, "simplex") for task in (*READERS, "simple_reference", "simple_facmac")),
-    *((task, "box") for task in ("simple_world_comm", "simple_speaker_listener")),
+    *((task, "simplex") for task in READERS),
+    ("simple_world_comm", "box"),
+    *(
+        pytest.param(*pair, marks=pytest.mark.slow)
+        for pair in (
+            ("simple_reference", "simplex"),
+            ("simple_facmac", "simplex"),
+            ("simple_speaker_listener", "box"),
+        )
+    ),
 ]
 
 
