@@ -6,6 +6,7 @@ actions taken may leave those of the rollout's policy by a share of `clip` befor
 ends; how much better they were is their generalised advantage estimate.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -24,14 +25,14 @@ from jmarl.algorithms.team import TeamReward, refuse_apart
 from jmarl.fields import ConfigError, knob, static
 from jmarl.networks.agents import Agents
 from jmarl.optim import descend, global_norm
-from jmarl.types import Clock, EnvSpec, Key, Memory, Metrics, Params, Transition
+from jmarl.types import Clock, EnvSpec, Key, Metrics, Params, Transition
 
 
 class Config(on_policy.Config):
     clip: float = knob(0.2, above=0)  # how far probabilities and values may go in an update
     lr_decay: float = knob(0.0, low=0)  # steps over which both step sizes fall to 0; 0: they stay
     epochs: int = static(4, low=1)  # times that each rollout is learned from
-    minibatches: int = static(4, low=1)  # lots of environments in each epoch
+    minibatches: int = static(4, low=1)  # even lots of environments in each epoch, or fewer
     clip_values: bool = static(True)  # the critic's loss is clipped, too
 
 
@@ -67,12 +68,14 @@ class Ppo(Team):
     ) -> tuple[Learner, Metrics]:
         """All gradient steps that a rollout is good for."""
         lot, cfg = self.known(learner, self.paid(batch)), self.cfg
+        num_envs = batch.valid.shape[1]
+        lots = math.gcd(cfg.minibatches, num_envs)  # that can be even
         left = jnp.maximum(1 - clock.env_steps / jnp.maximum(cfg.lr_decay, 1e-8), 0)
         scale = jnp.where(cfg.lr_decay > 0, left, 1.0)
 
         def epoch(learner: Learner, key: Key) -> tuple[Learner, Metrics]:
-            order = jax.random.permutation(key, batch.valid.shape[1])
-            return jax.lax.scan(some, learner, order.reshape(cfg.minibatches, -1))
+            order = jax.random.permutation(key, num_envs)
+            return jax.lax.scan(some, learner, order.reshape(lots, -1))
 
         def some(learner: Learner, at: Array) -> tuple[Learner, Metrics]:
             return self.step(learner, jax.tree.map(lambda x: x[:, at], lot), scale)
@@ -149,20 +152,6 @@ def make(spec: EnvSpec, cfg: Config, central: bool) -> Ppo:
     return Ppo(spec, cfg, on_policy.agents_of(spec, cfg), critic)
 
 
-def memory(central: bool) -> Callable[[EnvSpec, Any, int, int], Memory[Any]]:
-    """The latest rollout; ConfigError for environments that lots cannot share evenly."""
-    remember = on_policy.remember(central)
-
-    def checked(spec: EnvSpec, cfg: Config, num_envs: int, rollout_length: int) -> Memory[Any]:
-        if num_envs % cfg.minibatches:
-            raise ConfigError(
-                f"num_envs must be a multiple of minibatches, {cfg.minibatches}, got {num_envs}"
-            )
-        return remember(spec, cfg, num_envs, rollout_length)
-
-    return checked
-
-
 def refuse(name: str, central: bool) -> Callable[[EnvSpec, Any], None]:
     def check(spec: EnvSpec, cfg: Config) -> None:
         refuse_apart(spec, cfg.team_reward, name)
@@ -190,7 +179,7 @@ def recipe(name: str, summary: str, central: bool, team_reward: TeamReward = "ow
         summary=summary,
         config=config,
         make=lambda spec, cfg: make(spec, cfg, central),
-        memory=memory(central),
+        memory=on_policy.remember(central),
         plan=on_policy.plan,
         action_kinds=lambda cfg: ("discrete",),
         presets={
