@@ -1,6 +1,7 @@
-"""Reading recorded runs of PyMARL's learners: configs, parameters and episodes as ours."""
+"""Reading recorded runs of PyMARL's learners and of REFIL: configs, parameters and episodes as
+ours."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -14,35 +15,38 @@ from probes import jit
 from jmarl.algorithms import ALL
 from jmarl.algorithms.value_decomposition import Learner
 from jmarl.networks.agents import Unrolled
-from jmarl.types import Clock, EnvSpec, Transition, View
+from jmarl.types import Clock, Entities, EnvSpec, Transition, View
 
 SIDES = {"i": "input", "h": "state"}  # of a GRU
 LAYERS = {  # of the networks that we build of one class
-    "agent": {"fc1": "fc_0", "fc2": "last"},
+    "agent": {"fc1": "fc_0", "fc2": "last", "fc3": "last"},
     "critic": {"fc1": "fc_0", "fc2": "fc_1", "fc3": "last"},
 }
+MIXERS = {"flex_qmix": "flex", "lin_flex_qmix": "linear", "vdn": "sum"}  # REFIL's
 
 
 def spec_from(z: Golden) -> EnvSpec:
     agents = z.config("n_agents")
-    own = z.config("agent_own_state_size") if "cfg/agent_own_state_size" in z.data else None
+    has = lambda name: f"cfg/{name}" in z.data
+    own = z.config("agent_own_state_size") if has("agent_own_state_size") else None
     return EnvSpec(
         name="golden",
         agents=tuple(map(str, range(agents))),
-        obs_sizes=(z.config("obs_dim"),) * agents,
+        obs_sizes=(z.config("obs_dim") if has("obs_dim") else 0,) * agents,
         action_kind="discrete",
         action_parts=((z.config("n_actions"),),) * agents,
-        state_size=z["batch/state"].shape[-1],
+        state_size=z["batch/state"].shape[-1] if "batch/state" in z.data else 0,
         episode_limit=z.config("seq_len") - 1,
         teams=(0,) * agents,
         team_reward="shared",
         agent_features=None if own is None else (agents, own),
+        num_entities=z.config("n_entities") if has("n_entities") else 0,
+        entity_size=z.config("entity_dim") if has("entity_dim") else 0,
     )
 
 
 def settings(z: Golden) -> dict[str, Any]:
     """What all files say, in our words. The target is copied after the first update already."""
-    width = z.config("rnn_hidden_dim")
     return {
         "lr": z.config("lr"),
         "gamma": z.config("gamma"),
@@ -51,14 +55,41 @@ def settings(z: Golden) -> dict[str, Any]:
         "rms_eps": z.config("optim_eps"),
         "max_grad_norm": z.config("grad_norm_clip"),
         "double_q": bool(z.config("double_q")),
-        "hidden_dim": (width,),
-        "rnn_dim": width,
+        "rnn_dim": z.config("rnn_hidden_dim"),
         "target_update_interval": 1,
     }
 
 
 def mixing(z: Golden, mixer: str) -> dict[str, Any]:
     """What only files of this mixer say."""
+    if mixer == "refil":
+        return entity_settings(z)
+    return {"hidden_dim": (z.config("rnn_hidden_dim"),), **of_state(z, mixer)}
+
+
+def entity_settings(z: Golden) -> dict[str, Any]:
+    seen = z["params/agent/fc1/kernel"].shape[0]
+    mixer = MIXERS[z.config("mixer")]
+    sizes = (
+        {}
+        if mixer == "sum"
+        else {
+            "mixing_dim": z.config("mixing_embed_dim"),
+            "hypernet_dim": z.config("hypernet_embed"),
+            "mixing_weights": "softmax" if z.config("softmax_mixing_weights") else "abs",
+        }
+    )
+    return sizes | {
+        "lmbda": z.config("lmbda"),
+        "mixer": mixer,
+        "entity_dim": z.config("attn_embed_dim"),
+        "heads": z.config("attn_n_heads"),
+        "weight_decay": z.config("weight_decay"),
+        "last_action": seen > z.config("entity_dim"),
+    }
+
+
+def of_state(z: Golden, mixer: str) -> dict[str, Any]:
     if mixer == "qmix":
         deep = z.config("hypernet_layers") == 2
         return {
@@ -104,11 +135,19 @@ def part(tree: Any, name: str) -> np.ndarray:
             return branch[leaf][int(head)]
         case [value, layer] if f"{value}_{layer}" in branch:
             return branch[f"{value}_{layer}"][leaf]
-        case [layer] if net in LAYERS and LAYERS[net].get(layer) in branch:
+        case [*above, "fc1"] | [*above, "attn", _] if "attn" in tree_at(branch, above):
+            attention = tree_at(branch, above)["attn"]
+            inner = path[-1]
+            return attention["in_trans"] if inner == "in_trans" else attention[inner][leaf]
+        case [layer] if layer not in branch and LAYERS.get(net, {}).get(layer) in branch:
             return branch[LAYERS[net][layer]][leaf]
+    return tree_at(branch, path)[leaf]
+
+
+def tree_at(tree: Any, path: Sequence[str]) -> Any:
     for key in path:
-        branch = branch[key]
-    return branch[leaf]
+        tree = tree[key]
+    return tree
 
 
 def filled(like: Any, named: dict[str, np.ndarray]) -> Any:
@@ -138,8 +177,11 @@ def episodes(z: Golden | Mapping[str, np.ndarray]) -> Transition:
     """The recorded episodes [B, T] as a rollout of one episode each; positions behind its last
     view are padding, whose agents saw no action before."""
     stored, ended = recorded(z, "filled")[..., 0] == 1, recorded(z, "terminated")[:-1, :, 0] == 1
-    available, obs = recorded(z, "avail_actions") == 1, recorded(z, "obs")
-    view = View(obs, available, available[..., 1:].any(-1), recorded(z, "state"))
+    available, has = recorded(z, "avail_actions") == 1, lambda name: name in inputs(z)
+    obs: Any = recorded(z, "obs") if has("obs") else np.zeros((*available.shape[:-1], 0))
+    state = recorded(z, "state") if has("state") else None
+    entities = entities_of(z) if has("entities") else None
+    view = View(obs, available, available[..., 1:].any(-1), state, entities)
     action = np.where(stored[:-1, :, None], recorded(z, "actions")[:-1, ..., 0], -1)
     valid = stored[:-1].copy()
     valid[1:] &= ~ended[:-1]
@@ -154,6 +196,18 @@ def episodes(z: Golden | Mapping[str, np.ndarray]) -> Transition:
         "valid": valid,
     }
     return jax.tree.map(jnp.asarray, Transition(view=view, **rest))
+
+
+def entities_of(z: Golden | Mapping[str, np.ndarray]) -> Entities:
+    absent, hidden = recorded(z, "entity_mask") == 1, recorded(z, "obs_mask") == 1
+    agents = recorded(z, "avail_actions").shape[-2]
+    return Entities(recorded(z, "entities"), absent, hidden[..., :agents, :])
+
+
+def inputs(z: Golden | Mapping[str, np.ndarray]) -> list[str]:
+    """Names of what there is in a batch."""
+    names = z.data.files if isinstance(z, Golden) else z
+    return [name.removeprefix("batch/") for name in names if name.startswith("batch/")]
 
 
 def recorded(z: Golden | Mapping[str, np.ndarray], name: str) -> Any:

@@ -13,6 +13,7 @@ from jmarl.algorithms import (
     qatten,
     qmix,
     qtran,
+    refil,
     sac_baselines,
     vdn,
 )
@@ -31,6 +32,7 @@ ALL: dict[str, Recipe] = {
         qmix.RECIPE,
         qatten.RECIPE,
         qtran.RECIPE,
+        refil.RECIPE,
         iac.RECIPE,
         central_v.RECIPE,
         coma.RECIPE,

@@ -1,4 +1,4 @@
-"""One learner for IQL, VDN, QMIX, Qatten and QTRAN: each brings how its agents' values are joined.
+"""One learner for IQL, VDN, QMIX, Qatten, QTRAN and REFIL: each brings how values are joined.
 
 Deep Q-learning on whole rollouts with a target network (specs/value.md section 1, after PyMARL):
 agents' networks unroll from zero states wherever an episode opened; the joint value of the actions
@@ -22,8 +22,8 @@ from jmarl.algorithms.recipe import Plan, Preset, Recipe, always, nothing
 from jmarl.algorithms.team import earned, refuse_apart
 from jmarl.exploration import epsilon_greedy, greedy
 from jmarl.fields import ConfigError, knob, static
-from jmarl.memory import replay
-from jmarl.networks.agents import Agents, Carry, Unrolled
+from jmarl.memory import Keep, replay
+from jmarl.networks.agents import Agents, Carry, RecurrentTeam, Unrolled
 from jmarl.networks.base import Net
 from jmarl.optim import clip_global, descend, every, global_norm
 from jmarl.types import Clock, EnvSpec, Key, Memory, Metrics, Params, Policy, Transition, View
@@ -31,7 +31,7 @@ from jmarl.types import Clock, EnvSpec, Key, Memory, Metrics, Params, Policy, Tr
 TeamReward = Literal["auto", "sum", "mean"]
 
 
-class Config(struct.PyTreeNode):
+class Training(struct.PyTreeNode):
     """Defaults are PyMARL's. An episode here is a rollout as long as the environment's limit: one
     episode, or several that ended early."""
 
@@ -50,16 +50,21 @@ class Config(struct.PyTreeNode):
     n_step: int = static(1, low=1)  # rewards in the targets before a value; above 1 without lambda
     double_q: bool = static(True)  # the online network chooses the target's actions
     optimiser: Literal["rmsprop", "adam"] = static("rmsprop")  # PyMARL's, or PyMARL2's
-    hidden_dim: tuple[int, ...] = static((64,), low=1, entries=1)  # of the layers before the GRU
     rnn_dim: int = static(64, low=0)  # width of the GRU; 0 is a feed-forward network
-    parameter_sharing: bool = static(True)  # one network for all agents, or one each
     last_action: bool = static(True)  # agents see their action before
-    agent_id: bool = static(True)  # agents see who they are
     team_reward: TeamReward = static("auto")  # of agents' rewards; auto: as the environment says
     buffer_size: int = static(5000, low=1)  # episodes remembered
     batch_size: int = static(32, low=1)  # episodes in each gradient step
     warmup_episodes: int = static(32, low=1)  # before the first gradient step
     episodes_per_update: float = static(1.0, above=0)  # episodes played per gradient step
+
+
+class Config(Training):
+    """With PyMARL's agents."""
+
+    hidden_dim: tuple[int, ...] = static((64,), low=1, entries=1)  # of the layers before the GRU
+    parameter_sharing: bool = static(True)  # one network for all agents, or one each
+    agent_id: bool = static(True)  # agents see who they are
 
 
 class Mixed(NamedTuple):
@@ -69,6 +74,7 @@ class Mixed(NamedTuple):
     penalty: Array | None = None  # [...] added to the loss
     attention: Array | None = None  # [..., heads, A] weights, to look at
     head_weights: Array | None = None  # [..., heads] likewise, where the heads do not just add up
+    slopes: Array | None = None  # [..., A] of the joint value in each agent's, where mixers tell
 
 
 class Learner(struct.PyTreeNode):
@@ -80,8 +86,8 @@ class Learner(struct.PyTreeNode):
 @dataclass(frozen=True)
 class ValueDecomposition:
     spec: EnvSpec
-    cfg: Config
-    agents: Agents
+    cfg: Training
+    agents: RecurrentTeam
     mixer: Net[Any]  # (values [..., A], view, actions [..., A]) -> Mixed
     fixed: tuple[str, ...] = ()  # parts of the mixer that stay as they were drawn
 
@@ -122,12 +128,15 @@ class ValueDecomposition:
 
     @property
     def tx(self) -> optax.GradientTransformation:
+        return optax.chain(clip_global(self.cfg.max_grad_norm), self.step)
+
+    @property
+    def step(self) -> optax.GradientTransformation:
         cfg = self.cfg
         rmsprop = lambda: optax.rmsprop(
             cfg.lr, decay=cfg.rms_decay, eps=cfg.rms_eps, eps_in_sqrt=False
         )
-        step = {"rmsprop": rmsprop, "adam": lambda: optax.adam(cfg.lr)}[cfg.optimiser]()
-        return optax.chain(clip_global(cfg.max_grad_norm), step)
+        return {"rmsprop": rmsprop, "adam": lambda: optax.adam(cfg.lr)}[cfg.optimiser]()
 
     def update(
         self, learner: Learner, batch: Transition, key: Key, clock: Clock
@@ -205,7 +214,7 @@ def agents_of(spec: EnvSpec, cfg: Config) -> Agents:
     )
 
 
-def plan(cfg: Config, num_envs: int, rollout_length: int) -> Plan:
+def plan(cfg: Training, num_envs: int, rollout_length: int) -> Plan:
     """Keeps `episodes_per_update` whatever the number of environments; at least one update."""
     asked = num_envs / cfg.episodes_per_update
     warmup = math.ceil(cfg.warmup_episodes / num_envs)
@@ -220,13 +229,18 @@ def remember(uses_state: bool) -> Callable[[EnvSpec, Config, int, int], Memory[A
         return rollout.replace(view=view if uses_state else view.replace(state=None))
 
     def memory(spec: EnvSpec, cfg: Config, num_envs: int, rollout_length: int) -> Memory[Any]:
-        rollouts = math.ceil(cfg.buffer_size / num_envs)
-        return replay(rollout_length, rollouts, cfg.batch_size, whole_rollouts=True, keep=keep)
+        return whole_rollouts(cfg, num_envs, rollout_length, keep)
 
     return memory
 
 
-def refuse(spec: EnvSpec, cfg: Config) -> None:
+def whole_rollouts(cfg: Training, num_envs: int, rollout_length: int, keep: Keep) -> Memory[Any]:
+    """A replay of `buffer_size` rollouts or a few more, as environments play side by side."""
+    rollouts = math.ceil(cfg.buffer_size / num_envs)
+    return replay(rollout_length, rollouts, cfg.batch_size, whole_rollouts=True, keep=keep)
+
+
+def refuse(spec: EnvSpec, cfg: Training) -> None:
     """ConfigError for environments without one team that shares a reward."""
     refuse_apart(spec, cfg.team_reward, "value decomposition")
     if cfg.n_step > 1 and cfg.td_lambda:
@@ -268,7 +282,7 @@ def presets(config: Any, **pymarl2: Any) -> dict[str, Preset]:
 def recipe(
     name: str,
     summary: str,
-    config: Config,
+    config: Training,
     make: Callable[[EnvSpec, Any], Any],
     uses_state: bool = True,
     refuse: Callable[[EnvSpec, Any], None] = refuse,

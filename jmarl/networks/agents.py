@@ -65,8 +65,69 @@ class Unrolled(NamedTuple):
     hidden: Array  # [T+1, B, A, H] what the head saw
 
 
+class RecurrentTeam:
+    """How a team acts and learns from whole episodes, whatever its networks are shown."""
+
+    spec: EnvSpec
+    rnn_dim: int
+    shared: bool
+
+    def init(self, key: Key) -> Params:
+        raise NotImplementedError
+
+    def inputs(self, view: View, last: Array) -> Any:
+        """What the networks are shown of a view, after the actions `last` [..., A]."""
+        raise NotImplementedError
+
+    def apply(self, method: str, params: Params, *inputs: Any) -> Array:
+        """A method of the networks: encode, remember or head."""
+        raise NotImplementedError
+
+    def reset(self, num_envs: int) -> Carry:
+        agents = self.spec.num_agents
+        none = jnp.full((num_envs, agents), -1, jnp.int32)
+        return Carry(jnp.zeros((num_envs, agents, self.rnn_dim)), none)
+
+    def step(self, params: Params, carry: Carry, view: View) -> tuple[Array, Array]:
+        """Values [B, A, U] of a view, and the hidden state to carry on."""
+        encoded = self.apply("encode", params, self.inputs(view, carry.last))
+        h = self.apply("remember", params, carry.hidden, encoded)
+        q = self.apply("head", params, h)
+        return q, h if self.rnn_dim else carry.hidden
+
+    def unroll(self, teams: Sequence[Params], batch: Transition) -> list[Unrolled]:
+        """Each team's values of all views, from zero states wherever an episode opens."""
+        inputs = self.inputs(batch.view, actions_before(batch))
+        return self.unrolled(teams, [inputs] * len(teams), batch.start)
+
+    def unrolled(
+        self, teams: Sequence[Params], inputs: Sequence[Any], start: Array
+    ) -> list[Unrolled]:
+        """The teams (online, then target) go through time together, in one scan; with a GRU only
+        the first one's parameters have a gradient.
+        """
+        pairs = zip(teams, inputs, strict=True)
+        encoded = [self.apply("encode", params, x) for params, x in pairs]
+        hidden = encoded if not self.rnn_dim else self.through_time(teams, encoded, start)
+        heads = [self.apply("head", p, h) for p, h in zip(teams, hidden, strict=True)]
+        return [Unrolled(q, h) for q, h in zip(heads, hidden, strict=True)]
+
+    def through_time(
+        self, teams: Sequence[Params], encoded: list[Array], start: Array
+    ) -> list[Array]:
+        """Hidden states [T+1, B, A, H] of each team; only the first team's have a gradient."""
+        weights = [Weights(**params["gru"]["state"]) for params in teams]
+        first, *others = (Cell(*pair) for pair in zip(weights, encoded, strict=True))
+        run = through_time
+        if not self.shared:
+            axes: Any = jax.tree.map(lambda x: 0, first)._replace(projected=-2)
+            run = jax.vmap(run, (axes, (axes,) * len(others), None), -2)
+        own, rest = run(first, tuple(others), start)
+        return [own, *rest]
+
+
 @dataclass(frozen=True)
-class Agents:
+class Agents(RecurrentTeam):
     """All agents' networks: one that all share, or one each (leaves [A, ...]).
 
     An agent sees its observation (or the team's state, if the network is `central`), its action
@@ -132,42 +193,6 @@ class Agents:
         shape = *view.obs.shape[:-1], self.spec.state_size
         return jnp.broadcast_to(view.state[..., None, :], shape)
 
-    def reset(self, num_envs: int) -> Carry:
-        agents = self.spec.num_agents
-        none = jnp.full((num_envs, agents), -1, jnp.int32)
-        return Carry(jnp.zeros((num_envs, agents, self.rnn_dim)), none)
-
-    def step(self, params: Params, carry: Carry, view: View) -> tuple[Array, Array]:
-        """Values [B, A, U] of a view, and the hidden state to carry on."""
-        encoded = self.apply("encode", params, self.inputs(view, carry.last))
-        h = self.apply("remember", params, carry.hidden, encoded)
-        q = self.apply("head", params, h)
-        return q, h if self.rnn_dim else carry.hidden
-
-    def unroll(self, teams: Sequence[Params], batch: Transition) -> list[Unrolled]:
-        """Each team's values of all views, from zero states wherever an episode opens.
-
-        The teams (online, then target) go through time together, in one scan; with a GRU only
-        the first one's parameters have a gradient.
-        """
-        x = self.inputs(batch.view, actions_before(batch))
-        encoded = [self.apply("encode", params, x) for params in teams]
-        hidden = encoded if not self.rnn_dim else self.through_time(teams, encoded, batch.start)
-        heads = [self.apply("head", p, h) for p, h in zip(teams, hidden, strict=True)]
-        return [Unrolled(q, h) for q, h in zip(heads, hidden, strict=True)]
-
-    def through_time(
-        self, teams: Sequence[Params], encoded: list[Array], start: Array
-    ) -> list[Array]:
-        """Hidden states [T+1, B, A, H] of each team; only the first team's have a gradient."""
-        weights = [Weights(**params["gru"]["state"]) for params in teams]
-        first, *others = (Cell(*pair) for pair in zip(weights, encoded, strict=True))
-        run = through_time
-        if not self.shared:
-            axes: Any = jax.tree.map(lambda x: 0, first)._replace(projected=-2)
-            run = jax.vmap(run, (axes, (axes,) * len(others), None), -2)
-        own, rest = run(first, tuple(others), start)
-        return [own, *rest]
 
 
 def actions_before(batch: Transition) -> Array:

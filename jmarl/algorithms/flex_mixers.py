@@ -1,0 +1,133 @@
+"""Mixers of teams whose agents come and go (REFIL, specs/value.md 5.4): attention over all entities
+makes the weights, a row for each agent that is there.
+
+Beside the agents' values they mix imagined factors: the same actions valued once more in groups.
+Those have first weights of their own, under the groups' masks; all else is that of the whole team.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Literal
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from jmarl.algorithms import vdn
+from jmarl.algorithms.value_decomposition import Mixed
+from jmarl.networks.entities import Attention, Seen
+from jmarl.networks.layers import Linear
+from jmarl.types import View
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Of a mixer's networks."""
+
+    agents: int
+    heads: int
+    hidden: int
+    width: int
+
+
+class Hypernet(nn.Module):
+    """A row [..., R, width] for each agent: fc2 of its attention, zeros for the absent."""
+
+    sizes: Sizes
+
+    @nn.compact
+    def __call__(self, seen: Seen) -> Array:
+        sizes = self.sizes
+        heard = Attention(sizes.agents, sizes.heads, sizes.hidden, name="attn")(seen)
+        rows = Linear(sizes.width, name="fc2")(heard)
+        return jnp.where(seen.rows(sizes.agents)[..., None], rows, 0)
+
+
+class Mixer(nn.Module):
+    """Values to joint values. A mixer says how it mixes several kinds of factors at once."""
+
+    def __call__(self, q: Array, view: View, action: Array) -> Mixed:
+        """q [..., A] to the joint value [..., 1]."""
+        (mixed,) = self.mix([q], view, ())
+        return mixed
+
+    def mix(self, q: Sequence[Array], view: View, imagined: Sequence[Array]) -> list[Mixed]:
+        """Of the agents' values [..., A]; and, where masks `imagined` [..., A, E] are given, of the
+        factors under them [..., 2 A]."""
+        raise NotImplementedError
+
+
+class Sum(Mixer):
+    """Q_tot is the sum of all factors."""
+
+    def mix(self, q: Sequence[Array], view: View, imagined: Sequence[Array]) -> list[Mixed]:
+        add = lambda x: vdn.add({}, x, view, x)
+        return [add(x)._replace(slopes=jnp.ones_like(x)) for x in q]
+
+
+class Flex(Mixer):
+    """QMIX's form: Q_tot = elu(q W1 + b1) . w2 + V, with W1, w2 >= 0.
+
+    W1 has a row for each factor; b1 and w2 are means over all agents' slots, V over units too.
+    """
+
+    sizes: Sizes
+    weights: Literal["softmax", "abs"]  # softmax: over the units
+
+    @nn.compact
+    def mix(self, q: Sequence[Array], view: View, imagined: Sequence[Array]) -> list[Mixed]:
+        seen = everything(view, self.sizes.agents)
+        net = lambda name: Hypernet(self.sizes, name=name)
+        positive = jax.nn.softmax if self.weights == "softmax" else jnp.abs
+        w1 = positive(net("hyper_w_1")(also(seen, imagined)))
+        b1 = net("hyper_b_1")(seen).mean(-2)
+        w2 = positive(net("hyper_w_final")(seen).mean(-2))
+        value = net("V")(seen).mean((-2, -1))[..., None]
+        return [self.joined(*pair, b1, w2, value) for pair in zip(q, apart(w1, q), strict=True)]
+
+    def joined(self, q: Array, w1: Array, b1: Array, w2: Array, value: Array) -> Mixed:
+        """[..., F] under [..., F, U] to [..., 1]."""
+        units = jnp.einsum("...f,...fu->...u", q, w1) + b1
+        joint = (nn.elu(units) * w2).sum(-1, keepdims=True) + value
+        steep = jnp.where(units > 0, 1, jnp.exp(jnp.minimum(units, 0)))
+        return Mixed(joint, slopes=jnp.einsum("...fu,...u->...f", w1, steep * w2))
+
+
+class LinearFlex(Mixer):
+    """Q_tot = sum_i w_i q_i + V. w_i is the mean of a row over its units."""
+
+    sizes: Sizes
+    weights: Literal["softmax", "abs"]  # softmax: over the factors
+
+    @nn.compact
+    def mix(self, q: Sequence[Array], view: View, imagined: Sequence[Array]) -> list[Mixed]:
+        seen = everything(view, self.sizes.agents)
+        net = lambda name: Hypernet(self.sizes, name=name)
+        rows = net("hyper_w_1")(also(seen, imagined)).mean(-1, keepdims=True)
+        value = net("V")(seen).mean((-2, -1))[..., None]
+        positive = jax.nn.softmax if self.weights == "softmax" else jnp.abs
+        weights = [positive(w[..., 0]) for w in apart(rows, q)]
+        joint = [(x * w).sum(-1, keepdims=True) + value for x, w in zip(q, weights, strict=True)]
+        return [Mixed(x, slopes=w) for x, w in zip(joint, weights, strict=True)]
+
+
+def everything(view: View, agents: int) -> Seen:
+    """All that is there: a mixer hides nothing."""
+    entities = view.entities
+    assert entities is not None, "a memory that keeps entities"
+    absent = entities.absent
+    blocked = absent[..., :agents, None] | absent[..., None, :]
+    return Seen(entities.features, absent, blocked)
+
+
+def also(seen: Seen, masks: Sequence[Array]) -> Seen:
+    """With further rows for the agents, under further masks alone."""
+    return seen._replace(blocked=jnp.concatenate([seen.blocked, *masks], -2))
+
+
+def apart(rows: Array, factors: Sequence[Array]) -> list[Array]:
+    """Rows [..., R, U] for each kind of factors."""
+    cuts = list(accumulate(x.shape[-1] for x in factors))[:-1]
+    return jnp.split(rows, cuts, -2)
