@@ -165,7 +165,7 @@ def parts(program: Program, loop: Loop, run: Any) -> dict[str, tuple[Callable[[]
 def choices(loop: Loop, run: Any) -> dict[str, dict[str, Callable[[], Any]]]:
     """`UPDATES` gradient steps as they are, and with each choice undone."""
     algorithm = loop.algorithm
-    assert isinstance(algorithm, ValueDecomposition)
+    assert isinstance(algorithm, ValueDecomposition) and isinstance(algorithm.agents, Agents)
     clock = loop.clock(jnp.int32(loop.cfg.warmup_rollouts))
     fields = {name: getattr(algorithm.agents, name) for name in Agents.__dataclass_fields__}
 

@@ -27,6 +27,7 @@ OPTIONS = {  # that make another algorithm of one
     "maddpg-inferring": ALL["maddpg"].but("maddpg", "", infer_policies=True),
     "maddpg-ensemble": ALL["maddpg"].but("maddpg", "", ensemble=2),
     "maac-normed": ALL["maac"].but("maac", "", norm_input=True, discount_entropy=True),
+    "refil-linear": ALL["refil"].but("refil", "", mixer="linear", last_action=False),
 }
 NAMES = [*algorithms(), *(pytest.param(name, marks=pytest.mark.slow) for name in OPTIONS)]
 TINY = {
@@ -46,7 +47,8 @@ TINY = {
     "hidden_dim": 8,
     "rnn_dim": 8,
     "mixing_dim": 4,
-    "hypernet_dim": 5,
+    "hypernet_dim": 12,
+    "entity_dim": 4,
     "query_dim": 5,
     "attention_dim": 3,
     "weight_dim": 5,

@@ -44,6 +44,11 @@ def sines(first: int, shape: tuple[int, ...], height: float = 1.0) -> np.ndarray
 @cache
 def batch() -> Transition:
     """Two episodes of three and two steps; the second terminates and is padded."""
+    return episodes({f"batch/{name}": value for name, value in named_batch().items()})
+
+
+def named_batch() -> dict[str, np.ndarray]:
+    """Official names and values, [B, T, ...]."""
     obs, state = sines(200, (2, 4, AGENTS, OBS)), sines(201, (2, 4, STATE))
     actions, reward = np.zeros((2, 4, AGENTS, 1), int), np.zeros((2, 4, 1), np.float32)
     actions[0, :3, :, 0] = [[0, 1], [1, 0], [2, 2]]
@@ -55,8 +60,7 @@ def batch() -> Transition:
     for padded in (obs, state, available, stored):
         padded[1, 3] = 0
     named = {"obs": obs, "state": state, "actions": actions, "avail_actions": available}
-    named |= {"reward": reward, "terminated": ended, "filled": stored}
-    return episodes({f"batch/{name}": value for name, value in named.items()})
+    return named | {"reward": reward, "terminated": ended, "filled": stored}
 
 
 # --- parameters, in torch's layout (out, in) and the order of the specs ---------------------------
