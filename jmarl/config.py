@@ -126,7 +126,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
     near = near or [other for other in known if name in re.split(r"[-_/.]", other)]
     near = near or difflib.get_close_matches(name, known, n=1, cutoff=0.45)
-    listed = f" (there is {', '.join(known)})" if len(known) <= 16 else ""
+    listed = f" (there is {', '.join(known)})" if len(known) <= 24 else ""
     if near:
         return f"; did you mean {' or '.join(map(repr, near))}?{listed}"
     return f"; there is {', '.join(known)}" if known else "; there is none"

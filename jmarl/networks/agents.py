@@ -194,7 +194,6 @@ class Agents(RecurrentTeam):
         return jnp.broadcast_to(view.state[..., None, :], shape)
 
 
-
 def actions_before(batch: Transition) -> Array:
     """[T+1, B, A]: what was done one step earlier, -1 where an episode opens."""
     none = jnp.full_like(batch.action[:1], -1)
