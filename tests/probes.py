@@ -28,7 +28,7 @@ from jmarl.types import (
 MARKS = 2**20  # so that marks are exact in float32
 # Of the algorithms in ALL, those that stand for their kin in `make test`: each way to update once,
 # and again where a twin adds more than another network. `make test-slow` goes through the others.
-STANDING = ("maddpg", "maac", "qmix", "qtran", "coma", "liir", "mappo")
+STANDING = ("maddpg", "maac", "qmix", "qtran", "refil", "coma", "liir", "mappo")
 
 
 def algorithms(*standing: str) -> list[Any]:
