@@ -17,6 +17,7 @@ from jmarl.networks.agents import actions_before
 from jmarl.types import Clock, Transition
 
 FLOOR = 0.3
+FULL = {"xla_backend_optimization_level": 3, "xla_llvm_disable_expensive_passes": False}
 START = Clock(jnp.int32(0), jnp.float32(0), jnp.int32(0))
 
 
@@ -123,7 +124,7 @@ def test_without_weight_it_is_the_plain_actor_critic_bit_for_bit(batch: Transiti
     same = {"standardise_advantages": True, "critic_steps": "each_position"}
     liir, plain = made(intrinsic_weight=0.0, **same), made("central_v", **same)
     one, other = (team.init(jax.random.key(0)) for team in (liir, plain))
-    steps = jax.jit(liir.update), jax.jit(plain.update)
+    steps = [jax.jit(team.update, compiler_options=FULL) for team in (liir, plain)]
     for done in range(3):
         clock, key = START.replace(updates=jnp.int32(done)), jax.random.key(done)
         one, _ = steps[0](one, batch, key, clock)
