@@ -142,6 +142,9 @@ def test_push_pays_for_the_nearest_good_agent() -> None:
     found = env.scenario.measure(state)
     np.testing.assert_allclose(found["goal_distance"], 2)
     np.testing.assert_allclose(found["adversary_distance"], 1)
+    for place, reached in ((0.049, 1.0), (0.051, 0.0)):
+        near = placed(env, [*places[:2], [0, 4], [place, 0]], [[5, 5], [0, 0], [-5, 5]], 1)
+        np.testing.assert_allclose(env.scenario.measure(near)["goal_reached"], reached)
     assert env.spec.obs_sizes == (14, 14, 32, 32)
     obs = env.scenario.observe(state)
     np.testing.assert_allclose(obs[0, :14], [0, 0, 5, 4, 0, -1, -5, 4, 0, 2, 0, 3, 2, -1])

@@ -23,6 +23,7 @@ from jmarl_envs.time_limit import TimeLimit
 
 # what colours are made of: an agent's own entries, the goal's among them, and a landmark's
 OWN, GOAL, DARK, LIGHT = 0.25, 0.75, 0.1, 0.9
+REACHED = 0.05  # an agent's radius: the threshold of the paper's code
 
 
 class Push(Contest):
@@ -36,7 +37,7 @@ class Push(Contest):
 
     name = "simple_push"
     vocabulary = 2
-    info = (("goal_distance", "last"), ("adversary_distance", "last"))
+    info = (("goal_distance", "last"), ("adversary_distance", "last"), ("goal_reached", "last"))
 
     def __init__(self, variant: Variant, adversaries: int, good: int, landmarks: int) -> None:
         self.variant: Variant = variant
@@ -71,9 +72,14 @@ class Push(Contest):
         return jnp.concatenate([good.min() - chasers, -good])
 
     def measure(self, state: Particles) -> Mapping[str, Array]:
-        """The least distance to the goal on each side."""
+        """The least distance to the goal on each side; whether a good agent's is within 0.05."""
         chasers, good = self.gaps(state)
-        return {"goal_distance": good.min(), "adversary_distance": chasers.min()}
+        nearest = good.min()
+        return {
+            "goal_distance": nearest,
+            "adversary_distance": chasers.min(),
+            "goal_reached": (nearest <= REACHED).astype(nearest.dtype),
+        }
 
 
 def simple_push(
