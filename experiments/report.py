@@ -50,19 +50,16 @@ def row(task: str, folder: Path) -> str:
     )
 
 
-def curve(folder: Path) -> Curve:
-    """Evaluation returns [evaluations, seeds], from the metrics files."""
+def curve(folder: Path, measure: str = "episode_return") -> Curve:
+    """One measure of the evaluations [evaluations, seeds], from the metrics files."""
+    name = f"eval/{measure}"
     evaluations = [
-        [
-            r
-            for line in path.read_text().splitlines()
-            if "eval/episode_return" in (r := json.loads(line))
-        ]
+        [r for line in path.read_text().splitlines() if name in (r := json.loads(line))]
         for path in sorted(folder.glob("metrics/*.jsonl"))
     ]
     steps = np.array([[r["env_steps"] for r in seed] for seed in evaluations]).mean(0)
-    returns = np.array([[r["eval/episode_return"] for r in seed] for seed in evaluations]).T
-    return Curve(variant(folder), list(steps), returns)
+    values = np.array([[r[name] for r in seed] for seed in evaluations]).T
+    return Curve(variant(folder), list(steps), values)
 
 
 def variant(folder: Path) -> str:
