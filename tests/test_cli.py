@@ -87,7 +87,7 @@ WRONG = {  # the words after `jmarl`: what the one line must say
     "train qmix --batch-size 0": ("batch_size must be at least 1, got 0",),
     "train qmix --episodes-per-update 0": ("episodes_per_update must be above 0",),
     "train qmix --rollout-length 50": (
-        "rollout_length must not be set for qmix, whose rollouts are whole episodes, got '50'",
+        "rollout_length must not be set for qmix, whose rollouts are whole episodes, got 50",
     ),
     "train vdn --env grid/fetch --total-steps 1e3": ("num_envs x (episode limit + 1) = 3,264",),
     "train vdn --env grid/fetch --total-steps 4e3 --warmup-episodes 99": (
