@@ -7,10 +7,10 @@ set -euo pipefail
 out=${1:-runs/pursuit-study}
 train() {
   jmarl train liir --env pursuit/line --preset fast --num-envs 32 --total-steps "${STEPS:-400_000}" \
-    --seeds "${SEEDS:-8}" --evaluations 10 --eval-episodes 128 --intrinsic-weight 3e-4 \
-    --out "$out/line-$1" "${@:2}"
+    --seeds "${SEEDS:-8}" --evaluations 10 --eval-episodes 128 --intrinsic-weight "$2" \
+    --out "$out/line-$1" "${@:3}"
 }
-train exact
-train release --release-mode true
-train weightless --intrinsic-weight 0
-train random --intrinsic random
+train exact 3e-4
+train release 3e-4 --release-mode true
+train weightless 0
+train random 3e-4 --intrinsic random
