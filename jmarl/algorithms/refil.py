@@ -190,12 +190,12 @@ def memory(spec: EnvSpec, cfg: Config, num_envs: int, rollout_length: int) -> Me
 
 def refuse(spec: EnvSpec, cfg: Config) -> None:
     """ConfigError for environments without entities, or without the groups that are asked for."""
-    vd.refuse(spec, cfg)
     if not spec.num_entities:
         raise ConfigError(
             f"env must offer entities for refil, got {spec.name}, which does not; "
             f"refil/group_matching, smax/... and lbf/... do"
         )
+    vd.refuse(spec, cfg)
     if cfg.groups in ("true", "random_true") and not spec.true_groups:
         raise ConfigError(
             f"groups must be random or none where the environment knows of no true groups, as in "
