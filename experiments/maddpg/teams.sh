@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # The paper's tasks of several teams, its inferred policies and its ensembles, into
-# runs/maddpg-teams (or the folder given), 12,500 episodes a policy, the paper: 25,000.
-#   TASKS="simple_tag simple_push" PARTS="contest ensemble" STEPS=625000 SEEDS=10   choose
+# runs/maddpg-teams (or the folder given), 25,000 episodes a policy as in the paper.
+#   TASKS="simple_tag simple_push" PARTS="contest ensemble" STEPS=312500 SEEDS=10   choose
 # Then: python experiments/teams.py runs/maddpg-teams experiments/maddpg/results/teams
 set -euo pipefail
-out=${1:-runs/maddpg-teams} steps=${STEPS:-312500}
+out=${1:-runs/maddpg-teams} steps=${STEPS:-625000}
 tasks=${TASKS:-simple_tag simple_adversary simple_speaker_listener simple_crypto simple_push}
 declare -A size=([simple_push]=3 [simple_adversary]=3 [simple_tag]=2) # sub-policies, as in the paper
 
