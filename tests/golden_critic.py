@@ -63,6 +63,13 @@ class Case:
         like = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, self.z.dtype), like)
         return filled({net: like}, self.named(prefix, net))[net]
 
+    def check_agents(self) -> None:
+        """What they see, and their logits; files leave out the last views."""
+        agents = self.algorithm.agents
+        self.check("agent_inputs", agents.inputs(self.batch.view, self.before)[:-1])
+        (unrolled,) = jit(agents.unroll)((self.learner.actor,), self.batch)
+        self.check("agent_logits", unrolled.q[:-1])
+
     @cached_property
     def log_policy(self) -> Array:
         return jit(self.algorithm.policies)(self.learner.actor, self.batch, self.floor)

@@ -67,6 +67,7 @@ IDLE: dict[str, set[str]] = {
     "maddpg-ensemble": {"infer_lr", "infer_entropy"},
     "ippo": {"rms_decay"},
     "mappo": {"rms_decay"},
+    "liir": {"release_value_weight"},
 }
 
 

@@ -101,6 +101,7 @@ def recorded_losses(case: Coma) -> np.ndarray:
 
 def test_policy(case: Coma) -> None:
     """The floor is mixed in before what is unavailable is cut out."""
+    case.check_agents()
     log_policy = case.log_policy[:-1]
     q = take(case.fitted.seen, case.batch.action)
     advantage = case.algorithm.advantage(case.fitted.seen, case.goal, log_policy, case.batch)
@@ -130,6 +131,7 @@ def test_updates(case: Coma) -> None:
     norms = case.z.data[f"{case.z.precision}/critic_update/grad_norms"]
     assert metrics["critic_grad_norm"] == pytest.approx(norms.mean(), rel=1e-5)
     case.z.check("policy/loss", metrics["actor_loss"])
+    case.z.check("policy/grad_norm", metrics["actor_grad_norm"])
     check_tree(case.z, "after/params/", {"agent": first.actor, "critic": first.critic})
     if case.z.precision == "f64":
         case.z.check("step2/policy_loss", later["actor_loss"])

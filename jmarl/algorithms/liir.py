@@ -38,6 +38,7 @@ class Config(tac.Config):
     intrinsic_lr: float = knob(5e-4, low=0)  # step size of the intrinsic reward
     intrinsic_bound: float = knob(10.0, above=0)  # intrinsic rewards lie within +- this
     inner_lr: float = knob(5e-4, above=0)  # alpha, of the policy's step that is looked through
+    release_value_weight: float = knob(1.0, low=0)  # of the team value's error, in release_mode
     intrinsic: Literal["learned", "random"] = static("learned")  # random: as it was drawn
     release_mode: bool = static(False)  # the update of the authors' code, defects and all
 

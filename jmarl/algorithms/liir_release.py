@@ -179,7 +179,8 @@ class LiirRelease(TeamActorCritic[Learner]):
         reward = take(judged.intrinsic[:-1], batch.action)
         proxy = mean(self.returns(old.proxy, batch, reward).mean(-1), steps)
         goal = jax.lax.stop_gradient(self.returns(old.team, batch))
-        return product * proxy + mean(((judged.team[:-1] - goal) ** 2)[..., 0], steps)
+        error = mean(((judged.team[:-1] - goal) ** 2)[..., 0], steps)
+        return product * proxy + self.cfg.release_value_weight * error
 
     def intrinsic(self, learner: Learner, batch: Transition) -> Array:
         """What the steps of a batch could have earned of it, [T, B, A, U]: to look at."""
