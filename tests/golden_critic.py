@@ -78,6 +78,20 @@ class Case:
     def learner(self) -> Any:
         raise NotImplementedError
 
+    def nets(self) -> tuple[Any, Any, Any]:
+        """The recorded policy, critic and target critic."""
+        like = jax.eval_shape(self.algorithm.init, jax.random.key(0))
+        actor = self.tree("params/", "agent", like.actor)
+        critic, target = (
+            self.tree(f"{kind}params/", "critic", like.critic) for kind in ("", "target_")
+        )
+        return actor, critic, target
+
+    @cached_property
+    def x(self) -> Array:
+        """What the critic sees at every position."""
+        return self.algorithm.critic.inputs(self.batch.view, self.action, self.before)
+
     def check(self, name: str, mine: Any, masked: bool = False) -> None:
         """[T, B, ...] of ours; `masked`: only where a step was taken."""
         shape = self.z.data[f"{self.z.precision}/{name}"].shape

@@ -23,17 +23,9 @@ pytestmark = pytest.mark.golden
 class Coma(Case):
     @cached_property
     def learner(self) -> Learner:
-        like = jax.eval_shape(self.algorithm.init, jax.random.key(0))
-        actor = self.tree("params/", "agent", like.actor)
-        critic, target = (
-            self.tree(f"{kind}params/", "critic", like.critic) for kind in ("", "target_")
-        )
+        actor, critic, target = self.nets()
         opts = (self.algorithm.optimiser(0.0).init(net) for net in (actor, critic))
         return Learner(actor, critic, target, *opts)
-
-    @cached_property
-    def x(self) -> Array:
-        return self.algorithm.critic.inputs(self.batch.view, self.action, self.before)
 
     @cached_property
     def goal(self) -> Array:

@@ -32,19 +32,11 @@ pytestmark = pytest.mark.golden
 class Release(Case):
     @cached_property
     def learner(self) -> Learner:
-        like = jax.eval_shape(self.algorithm.init, jax.random.key(0))
-        actor = self.tree("params/", "agent", like.actor)
-        critic, target = (
-            self.tree(f"{kind}params/", "critic", like.critic) for kind in ("", "target_")
-        )
+        actor, critic, target = self.nets()
         tx = self.algorithm.optimiser(0.0)
         heads_opt = self.algorithm.unclipped.init(heads_of(critic))
         opts = tx.init(actor), tx.init(critic), heads_opt
         return Learner(actor, critic, target, *opts)
-
-    @cached_property
-    def x(self) -> Array:
-        return self.algorithm.critic.inputs(self.batch.view, self.action, self.before)
 
     @cached_property
     def judged(self) -> Any:

@@ -224,7 +224,12 @@ def test_what_cannot_be_is_told_in_a_line() -> None:
         with pytest.raises(ConfigError, match="add --team-reward sum or --team-reward mean"):
             ALL[name].suits(apart, ALL[name].config)
     for name in ("iac", "ippo", "mappo"):
-        ALL[name].suits(apart, ALL[name].config)
+        config = ALL[name].config
+        ALL[name].suits(apart, config)
+        with pytest.raises(ConfigError, match="add --team-reward sum or --team-reward mean"):
+            ALL[name].suits(apart, config.replace(team_reward="auto"))
+    with pytest.raises(ConfigError, match="team_reward must be auto, sum or mean for liir"):
+        ALL["liir"].suits(Zoo().spec, ALL["liir"].config.replace(team_reward="own"))
 
 
 SOON = "coma", "mappo"

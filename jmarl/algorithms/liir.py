@@ -11,6 +11,7 @@ changes what the team earns says how the intrinsic reward should have been (spec
 The authors' released code computes something else: `release_mode` (liir_release.py).
 """
 
+from dataclasses import replace
 from typing import Any, Literal
 
 import jax
@@ -24,7 +25,7 @@ from jmarl.algorithms.batch import mean, take
 from jmarl.algorithms.liir_release import LiirRelease
 from jmarl.algorithms.on_policy import standardised, weights
 from jmarl.algorithms.recipe import Preset
-from jmarl.fields import knob, static
+from jmarl.fields import ConfigError, knob, static
 from jmarl.networks.agents import actions_before
 from jmarl.networks.values import Values
 from jmarl.optim import descend, global_norm
@@ -191,17 +192,29 @@ def make(spec: EnvSpec, cfg: Config) -> Liir | LiirRelease:
     return Liir(spec, cfg, agents, central_v.critic(spec, cfg))
 
 
-CONFIG = Config(standardise_advantages=True, eps_decay=50_000.0)
-RECIPE = tac.recipe(
-    "liir",
-    "a learned intrinsic reward for each agent (Du et al., 2019)",
-    CONFIG,
-    make,
-    shows=("intrinsic",),
-    official={
-        "release": Preset(
-            CONFIG.replace(release_mode=True), {"num_envs": 32}, "as yalidu/liir, defects and all"
+def refuse(spec: EnvSpec, cfg: Config) -> None:
+    """ConfigError for environments without a state, and without a reward that the team shares."""
+    if cfg.team_reward == "own":
+        raise ConfigError(
+            "team_reward must be auto, sum or mean for liir, whose intrinsic rewards serve the "
+            "team's, got 'own'"
         )
-    },
-    num_envs=32,
+    on_policy.refuse("liir", uses_state=True)(spec, cfg)
+
+
+CONFIG = Config(standardise_advantages=True, eps_decay=50_000.0)
+RELEASE = Preset(
+    CONFIG.replace(release_mode=True), {"num_envs": 32}, "as yalidu/liir, defects and all"
+)
+RECIPE = replace(
+    tac.recipe(
+        "liir",
+        "a learned intrinsic reward for each agent (Du et al., 2019)",
+        CONFIG,
+        make,
+        shows=("intrinsic",),
+        official={"release": RELEASE},
+        num_envs=32,
+    ),
+    refuse=refuse,
 )

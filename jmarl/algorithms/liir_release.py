@@ -24,7 +24,7 @@ from jmarl.networks.base import Net, functional
 from jmarl.networks.layers import Linear
 from jmarl.networks.values import SEES_ALL, Values
 from jmarl.optim import descend, global_norm
-from jmarl.types import Clock, Key, Metrics, Params, Transition
+from jmarl.types import Clock, EnvSpec, Key, Metrics, Params, Transition
 
 HEADS = "fc3_r_in", "fc4"  # what the intrinsic step moves
 
@@ -137,7 +137,13 @@ class LiirRelease(TeamActorCritic[Learner]):
         return take(jax.nn.log_softmax(unrolled.q[:-1]), batch.action) * weights(batch)
 
     def product(
-        self, learner: Learner, actor: Params, played: Array, x: Array, old: Judged, batch: Any
+        self,
+        learner: Learner,
+        actor: Params,
+        played: Array,
+        x: Array,
+        old: Judged,
+        batch: Transition,
     ) -> Array:
         """Mean score at the old policy, times the slope of the team's objective at the new one.
 
@@ -154,7 +160,7 @@ class LiirRelease(TeamActorCritic[Learner]):
         """Mean log-probability of the actions taken."""
         return mean(self.log_prob(actor, batch).mean(-1), batch.valid.astype(batch.reward.dtype))
 
-    def objective(self, actor: Params, played: Array, advantage: Array, batch: Any) -> Array:
+    def objective(self, actor: Params, played: Array, advantage: Array, batch: Transition) -> Array:
         """The team's mean advantage, by the joint ratio to how the actions were drawn."""
         log_ratio = self.log_prob(actor, batch) - played * weights(batch)
         ratio = jnp.exp(log_ratio.sum(-1))
@@ -198,6 +204,6 @@ def unbiased(x: Array) -> Array:
     return (x - x.mean()) / (x.std(ddof=1) + 1e-8)
 
 
-def inputs(spec: Any, cfg: Any) -> Values:
+def inputs(spec: EnvSpec, cfg: Any) -> Values:
     """What the critic sees; the network itself is `ReleaseCritic`."""
     return Values(spec, SEES_ALL, cfg.critic_hidden_dim, 1)

@@ -11,7 +11,7 @@ from flax import struct
 from jax import Array
 
 from jmarl.algorithms.recipe import Plan
-from jmarl.algorithms.team import TeamReward, earned
+from jmarl.algorithms.team import TeamReward, earned, refuse_apart, refuse_stateless
 from jmarl.fields import knob, static
 from jmarl.memory import latest
 from jmarl.networks.agents import Agents, Carry
@@ -153,6 +153,17 @@ def remember(uses_state: bool) -> Callable[[EnvSpec, Any, int, int], Memory[Any]
         return latest(keep)
 
     return memory
+
+
+def refuse(name: str, uses_state: bool) -> Callable[[EnvSpec, Any], None]:
+    """Of environments without a team reward, where one is asked for, or without a state."""
+
+    def check(spec: EnvSpec, cfg: Config) -> None:
+        refuse_apart(spec, cfg.team_reward, name)
+        if uses_state:
+            refuse_stateless(spec, name)
+
+    return check
 
 
 def plan(cfg: Any, num_envs: int, rollout_length: int) -> Plan:

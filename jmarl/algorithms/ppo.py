@@ -7,7 +7,6 @@ ends; how much better they were is their generalised advantage estimate.
 """
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,8 +20,7 @@ from jmarl.algorithms import on_policy
 from jmarl.algorithms.batch import mean, take
 from jmarl.algorithms.on_policy import Team, entropy, standardised, weights
 from jmarl.algorithms.recipe import Preset, Recipe
-from jmarl.algorithms.team import TeamReward, refuse_apart
-from jmarl.fields import ConfigError, knob, static
+from jmarl.fields import knob, static
 from jmarl.networks.agents import Agents
 from jmarl.optim import descend, global_norm
 from jmarl.types import Clock, EnvSpec, Key, Metrics, Params, Transition
@@ -152,16 +150,7 @@ def make(spec: EnvSpec, cfg: Config, central: bool) -> Ppo:
     return Ppo(spec, cfg, on_policy.agents_of(spec, cfg), critic)
 
 
-def refuse(name: str, central: bool) -> Callable[[EnvSpec, Any], None]:
-    def check(spec: EnvSpec, cfg: Config) -> None:
-        refuse_apart(spec, cfg.team_reward, name)
-        if central and not spec.state_size:
-            raise ConfigError(f"env must have a state for {name}, got {spec.name}, which has none")
-
-    return check
-
-
-def recipe(name: str, summary: str, central: bool, team_reward: TeamReward = "own") -> Recipe:
+def recipe(name: str, summary: str, central: bool) -> Recipe:
     """An entry of `ALL` for an algorithm of this family."""
     config = Config(
         td_lambda=0.95,
@@ -171,7 +160,7 @@ def recipe(name: str, summary: str, central: bool, team_reward: TeamReward = "ow
         hidden_dim=(128, 128),
         rnn_dim=0,
         last_action=False,
-        team_reward=team_reward,
+        team_reward="own",
     )
     recurrent = config.replace(hidden_dim=(128,), rnn_dim=128)
     return Recipe(
@@ -187,5 +176,5 @@ def recipe(name: str, summary: str, central: bool, team_reward: TeamReward = "ow
         },
         loop={"rollout_length": 128},
         episodic=lambda cfg: cfg.rnn_dim > 0,
-        refuse=refuse(name, central),
+        refuse=on_policy.refuse(name, central),
     )

@@ -7,7 +7,8 @@ from jax import Array
 from jmarl.fields import ConfigError
 from jmarl.types import EnvSpec
 
-TeamReward = Literal["own", "auto", "sum", "mean"]
+SharedReward = Literal["auto", "sum", "mean"]
+TeamReward = Literal["own", SharedReward]
 
 
 def earned(spec: EnvSpec, rule: TeamReward, reward: Array) -> Array:
@@ -16,6 +17,12 @@ def earned(spec: EnvSpec, rule: TeamReward, reward: Array) -> Array:
         return reward
     total = (spec.team_reward if rule == "auto" else rule) == "sum"
     return (reward.sum if total else reward.mean)(-1, keepdims=True)
+
+
+def refuse_stateless(spec: EnvSpec, method: str) -> None:
+    """ConfigError for environments without a state."""
+    if not spec.state_size:
+        raise ConfigError(f"env must have a state for {method}, got {spec.name}, which has none")
 
 
 def refuse_apart(spec: EnvSpec, rule: TeamReward, method: str) -> None:

@@ -19,9 +19,8 @@ from jmarl import targets
 from jmarl.algorithms import on_policy
 from jmarl.algorithms.batch import mean, take
 from jmarl.algorithms.on_policy import Learner, Team, entropy, standardised, weights
-from jmarl.algorithms.recipe import Preset, Recipe, always, anything
-from jmarl.algorithms.team import refuse_apart
-from jmarl.fields import ConfigError, knob, static
+from jmarl.algorithms.recipe import Preset, Recipe, always
+from jmarl.fields import knob, static
 from jmarl.networks.agents import actions_before
 from jmarl.networks.values import Values
 from jmarl.optim import descend, every, global_norm
@@ -207,13 +206,6 @@ def chosen(values: Array, action: Array) -> Array:
 # --- what the recipes share -----------------------------------------------------------------------
 
 
-def refuse(spec: EnvSpec, cfg: Config, name: str) -> None:
-    """ConfigError for environments without a team reward, where one is needed, or a state."""
-    refuse_apart(spec, cfg.team_reward, name)
-    if not spec.state_size:
-        raise ConfigError(f"env must have a state for {name}, got {spec.name}, which has none")
-
-
 def recipe(
     name: str,
     summary: str,
@@ -225,7 +217,6 @@ def recipe(
     num_envs: int = 8,
 ) -> Recipe:
     """An entry of `ALL` for an algorithm of this family; `official`: presets but PyMARL's."""
-    needs = (lambda spec, cfg: refuse(spec, cfg, name)) if uses_state else anything
     fast = config.replace(optimiser="adam", entropy_weight=0.01, eps_start=0.0, eps_finish=0.0)
     official = official or {"pymarl": Preset(config, {"num_envs": 8}, "as oxwhirl/pymarl")}
     return Recipe(
@@ -242,6 +233,6 @@ def recipe(
         },
         loop={"env": "smax/3m", "num_envs": num_envs},
         episodic=always,
-        refuse=needs,
+        refuse=on_policy.refuse(name, uses_state),
         shows=shows,
     )

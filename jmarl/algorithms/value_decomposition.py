@@ -19,7 +19,7 @@ from jax import Array
 from jmarl import targets
 from jmarl.algorithms.batch import mean, take
 from jmarl.algorithms.recipe import Plan, Preset, Recipe, always, nothing
-from jmarl.algorithms.team import earned, refuse_apart
+from jmarl.algorithms.team import SharedReward, earned, refuse_apart
 from jmarl.exploration import epsilon_greedy, greedy
 from jmarl.fields import ConfigError, knob, static
 from jmarl.memory import Keep, replay
@@ -27,8 +27,6 @@ from jmarl.networks.agents import Agents, Carry, RecurrentTeam, Unrolled
 from jmarl.networks.base import Net
 from jmarl.optim import clip_global, descend, every, global_norm
 from jmarl.types import Clock, EnvSpec, Key, Memory, Metrics, Params, Policy, Transition, View
-
-TeamReward = Literal["auto", "sum", "mean"]
 
 
 class Training(struct.PyTreeNode):
@@ -52,7 +50,7 @@ class Training(struct.PyTreeNode):
     optimiser: Literal["rmsprop", "adam"] = static("rmsprop")  # PyMARL's, or PyMARL2's
     rnn_dim: int = static(64, low=0)  # width of the GRU; 0 is a feed-forward network
     last_action: bool = static(True)  # agents see their action before
-    team_reward: TeamReward = static("auto")  # of agents' rewards; auto: as the environment says
+    team_reward: SharedReward = static("auto")  # of agents' rewards; auto: as the environment says
     buffer_size: int = static(5000, low=1)  # episodes remembered
     batch_size: int = static(32, low=1)  # episodes in each gradient step
     warmup_episodes: int = static(32, low=1)  # before the first gradient step
