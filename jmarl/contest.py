@@ -116,7 +116,7 @@ def meet(first: Side, second: Side, episodes: int, key: Key) -> dict[str, np.nda
     env = first.program.env
     theirs = jnp.array([team == 1 for team in env.spec.teams])
     loops = [side.program.loop(side.program.experiment.config) for side in (first, second)]
-    host = replace(loops[0], cfg=replace(loops[0].cfg, eval_episodes=episodes))
+    host = replace(loops[0], env=env, cfg=replace(loops[0].cfg, eval_episodes=episodes))
 
     def play(own: Any, other: Any, key: Key) -> Metrics:
         policies = loops[0].algorithm.exploit(own), loops[1].algorithm.exploit(other)

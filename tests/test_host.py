@@ -353,6 +353,15 @@ def test_an_algorithm_is_made_only_for_what_it_can_act_in() -> None:
         jmarl.make_algorithm("maddpg", spec, num_envs=3)
 
 
+def test_entities_are_listed_for_those_who_read_them_alone() -> None:
+    for name, read in (("qmix", False), ("maac", False), ("refil", True)):
+        plan = experiment(name, settings={"env": "refil/group_matching"})
+        program = Program(env_of(plan), plan)
+        view = jax.eval_shape(program.loop(plan.config).env.reset, jax.random.key(0))[1]
+        assert (view.entities is not None) == read
+        assert program.env.spec.num_entities == 8
+
+
 def test_a_mixer_that_is_no_longer_monotonic_is_cautioned_against() -> None:
     plan = lambda **settings: experiment("qatten", settings={"env": "matrix/two_step", **settings})
     program = lambda plan: Program(jmarl.make_env("matrix/two_step", agent_ids=True), plan)

@@ -384,6 +384,8 @@ def refused(spec: Any, **options: Any) -> str:
 def test_unsuitable_environments_are_refused() -> None:
     """In one line that says what is wrong and what would do."""
     ALL["refil"].suits(ZOO.spec, ALL["refil"].config)
+    together = ALL["refil"].config.replace(team_reward="sum")
+    ALL["refil"].suits(jmarl_envs.make("particle/treasure_collection").spec, together)
     bare = replace(ZOO.spec, name="herd", num_entities=0, entity_size=0, team_reward=None)
     message = refused(bare)
     assert "must offer entities" in message and "herd" in message and "smax" in message

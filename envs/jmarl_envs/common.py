@@ -16,6 +16,11 @@ def open_view(spec: EnvSpec, obs: Array, state: Array, entities: Entities | None
     return View(obs, jnp.asarray(spec.action_mask()), alive, state, entities)
 
 
+def open_entities(features: Array, absent: Array, agents: int) -> Entities:
+    """Everybody sees all that is there: features [E, F], absent [E]."""
+    return Entities(features, absent, jnp.zeros((agents, len(features)), bool))
+
+
 def outcome(view: View, reward: Array, terminated: Array | bool = False) -> Outcome:
     """Never truncated: that is TimeLimit's to say."""
     return Outcome(view, reward, jnp.asarray(terminated), jnp.zeros((), bool))

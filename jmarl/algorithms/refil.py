@@ -193,7 +193,7 @@ def refuse(spec: EnvSpec, cfg: Config) -> None:
     if not spec.num_entities:
         raise ConfigError(
             f"env must offer entities for refil, got {spec.name}, which does not; "
-            f"refil/group_matching, smax/... and lbf/... do"
+            f"refil/group_matching, smax/..., lbf/... and particle/simple_spread do"
         )
     vd.refuse(spec, cfg)
     if cfg.groups in ("true", "random_true") and not spec.true_groups:
@@ -244,4 +244,5 @@ RECIPE = replace(
         "fast": Preset(FAST, {"num_envs": 128}, "for hundreds of parallel environments"),
     },
     loop={"env": "refil/group_matching"},
+    entities=True,
 )

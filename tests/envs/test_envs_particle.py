@@ -115,6 +115,21 @@ def test_spread_sees_velocity_place_landmarks_others_and_silence() -> None:
     np.testing.assert_allclose(env.scenario.observe(state), expected, rtol=1e-6)
 
 
+def test_spreads_entities_tell_what_agents_observe() -> None:
+    """Velocity, place, offsets to the landmarks and to the others, made of entities again."""
+    env = world("spread", num_agents=3, num_landmarks=2)
+    state, _ = jax.jit(env.reset)(jax.random.key(0))
+    _, out = jax.jit(env.step)(state, jnp.array([1, 2, 3]), jax.random.key(1))
+    entities = out.view.entities
+    assert entities is not None and not entities.absent.any() and not entities.hidden.any()
+    kind, place, speed = np.split(np.asarray(entities.features), [2, 4], axis=-1)
+    np.testing.assert_array_equal(kind, [[1, 0]] * 3 + [[0, 1]] * 2)
+    for agent, obs in enumerate(np.asarray(out.view.obs)):
+        others = [other for other in (3, 4, 0, 1, 2) if other != agent]
+        told = [speed[agent], place[agent], *(place[other] - place[agent] for other in others)]
+        np.testing.assert_allclose(obs, np.concatenate([*told, np.zeros(4)]), atol=1e-6)
+
+
 def test_the_listener_goes_where_the_speaker_knows() -> None:
     env = world("speaker_listener", num_landmarks=4, num_symbols=2)
     landmarks = [[0, 0], [1, 0], [3, 1], [0, 9]]

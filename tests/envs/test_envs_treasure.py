@@ -232,6 +232,26 @@ def test_the_state_tells_all_and_is_of_ordinary_size() -> None:
     np.testing.assert_array_equal(held, found.held[..., None] == [0, 1])
 
 
+def test_entities_tell_what_the_state_tells() -> None:
+    """Which it is, its kind, place, speed; the gone are absent."""
+    states = jax.tree.map(lambda leaf: leaf[:64, 50], played(CTC, CHASING, 512)[0])
+    entities = jax.jit(jax.vmap(world(CTC).scenario.entities))(states)
+    found = states.extra
+    np.testing.assert_array_equal(entities.absent, np.pad(~found.there, ((0, 0), (8, 0))))
+    assert entities.absent.any() and not entities.hidden.any()
+    what, kind, place, speed = np.split(np.asarray(entities.features), [3, 5, 7], axis=-1)
+    bodies, loot = slice(0, 8), np.where(found.there[..., None], found.pos, 0)
+    np.testing.assert_array_equal(place, np.concatenate([states.pos, loot], 1))
+    np.testing.assert_array_equal(speed[:, bodies], states.vel)
+    assert not speed[:, 8:].any()
+    np.testing.assert_array_equal(what[0, bodies], np.repeat(np.eye(3)[:2], (6, 2), 0))
+    np.testing.assert_array_equal(what[:, 8:, 2], found.there)
+    np.testing.assert_array_equal(kind[:, :6], found.held[..., None] == [0, 1])
+    np.testing.assert_array_equal(kind[0, 6:8], np.eye(2))
+    bright = found.there[..., None] & (found.kind[..., None] == [0, 1])
+    np.testing.assert_array_equal(kind[:, 8:], bright)
+
+
 def test_episodes_open_with_empty_hands_and_scattered_treasures() -> None:
     made = world(CTC)
     keys = jax.random.split(jax.random.key(2), 2048)

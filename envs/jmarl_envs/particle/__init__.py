@@ -11,17 +11,19 @@ from jmarl_envs.particle.spread import simple_spread
 from jmarl_envs.particle.tag import simple_tag
 from jmarl_envs.particle.treasure import treasure_collection
 
-LACKS = ("true endings (every episode is truncated)", "entities", "action masks")
+LACKS = "true endings (every episode is truncated)", "action masks"
+ALIKE = "simple_spread", "treasure_collection"  # where agents see the same, as entities tell it
 
 
 def _entry(
     factory: Factory, summary: str, reward: str, *names: str, defects: tuple[str, ...] = ()
 ) -> Entry:
     """Named after its function; `names` are those in the papers."""
+    lacks = LACKS if factory.__name__ in ALIKE else (*LACKS, "entities")
     return Entry(
         f"particle/{factory.__name__}",
         factory,
-        Listing(summary, reward, LACKS, defects),
+        Listing(summary, reward, lacks, defects),
         options_of(factory),
         aliases=tuple(f"particle/{name}" for name in names),
     )

@@ -3,11 +3,12 @@
 from collections.abc import Mapping
 
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
-from jmarl.types import ActionKind, Key
+from jmarl.types import ActionKind, Entities, Key
 from jmarl_envs.catalogue import Count
-from jmarl_envs.common import agent_names
+from jmarl_envs.common import agent_names, open_entities
 from jmarl_envs.particle.drawing import arena
 from jmarl_envs.particle.geometry import opening, squares, touching, towards, towards_others
 from jmarl_envs.particle.physics import Variant, bodies
@@ -78,6 +79,15 @@ class Spread(Scenario):
         radius = self.bodies.radius[: len(self.agents)]
         touched = touching(state.pos, radius, state.pos, radius)
         return touched.sum(-1).astype(state.pos.dtype) - 1
+
+    def entities(self, state: Particles) -> Entities:
+        """Agents, then landmarks: which of them it is, place, speed."""
+        agents, landmarks = len(self.agents), len(state.landmarks)
+        kind = np.repeat(np.eye(2), (agents, landmarks), 0)
+        place = jnp.concatenate([state.pos, state.landmarks])
+        speed = jnp.pad(state.vel, ((0, landmarks), (0, 0)))
+        features = jnp.concatenate([kind, place, speed], -1, dtype=place.dtype)
+        return open_entities(features, jnp.zeros(len(kind), bool), agents)
 
     def draw(self, state: Particles) -> Scene:
         found = self.measure(state)

@@ -16,8 +16,9 @@ import numpy as np
 from flax import struct
 from jax import Array
 
-from jmarl.types import ActionKind, Key
+from jmarl.types import ActionKind, Entities, Key
 from jmarl_envs.catalogue import Count
+from jmarl_envs.common import open_entities
 from jmarl_envs.particle.geometry import one_hot, opening, squares, stacked
 from jmarl_envs.particle.ordering import nearest_first
 from jmarl_envs.particle.physics import bodies
@@ -210,6 +211,20 @@ class TreasureCollection(Scenario):
         treasures = jnp.concatenate([found.pos, one_hot(found.kind, k), there], -1)
         treasures = jnp.where(there, treasures, 0.0)
         return jnp.concatenate([treasures.reshape(-1), one_hot(found.held, k).reshape(-1)])
+
+    def entities(self, state: Particles) -> Entities:
+        """Collectors, deposits, treasures: which of these it is; the kind that it holds, takes or
+        is; place, speed. A treasure that is gone is absent, and zeros."""
+        h, k, found = self.collectors, self.deposits, state.extra
+        what = np.repeat(np.eye(3), (h, k, self.treasures), 0)
+        kind = jnp.concatenate(
+            [one_hot(found.held, k), np.eye(k, dtype=bool), one_hot(found.kind, k)]
+        )
+        place = jnp.concatenate([state.pos, found.pos])
+        speed = jnp.pad(state.vel, ((0, self.treasures), (0, 0)))
+        features = jnp.concatenate([what, kind, place, speed], -1, dtype=place.dtype)
+        absent = jnp.concatenate([jnp.zeros(h + k, bool), ~found.there])
+        return open_entities(jnp.where(absent[:, None], 0, features), absent, h + k)
 
     def draw(self, state: Particles) -> Scene:
         """Collectors are grey or wear the colour that they carry; deposits that which they take."""

@@ -9,7 +9,7 @@ import numpy as np
 from flax import struct
 from jax import Array
 
-from jmarl.types import ActionKind, EnvSpec, Key, Outcome, View
+from jmarl.types import ActionKind, Entities, EnvSpec, Key, Outcome, View
 from jmarl_envs.common import open_view
 from jmarl_envs.particle.physics import Bodies, Variant, move
 from jmarl_envs.scene import Scene
@@ -64,6 +64,10 @@ class Scenario(Protocol):
         """[...] what the global state holds beside bodies, messages and landmarks."""
         return jnp.zeros(0)
 
+    def entities(self, state: Particles) -> Entities | None:
+        """Where agents see the same; None where some know what others do not."""
+        return None
+
     def after(self, state: Particles, key: Key) -> Particles:
         """What happens once observations and rewards are given (maac's post-step hook)."""
         return state
@@ -80,7 +84,9 @@ class World:
         self.draw = scenario.draw
         size = 4 + scenario.vocabulary * bool(self.speaks.any())
         landmarks = len(scenario.bodies.radius) - len(scenario.agents)
-        extra = _features_size(scenario)
+        opened = jax.eval_shape(scenario.reset, jax.random.key(0))
+        entities = jax.eval_shape(scenario.entities, opened)
+        slots, width = (0, 0) if entities is None else entities.features.shape
         self.spec = EnvSpec(
             name=f"particle/{scenario.name}",
             agents=scenario.agents,
@@ -90,11 +96,15 @@ class World:
                 parts(moves, scenario.vocabulary * speaks, actions)
                 for moves, speaks in zip(self.moves, scenario.speaks, strict=True)
             ),
-            state_size=len(scenario.agents) * size + 2 * landmarks + extra,
+            state_size=len(scenario.agents) * size
+            + 2 * landmarks
+            + jax.eval_shape(scenario.features, opened).size,
             episode_limit=episode_limit,
             teams=scenario.teams,
             team_names=scenario.team_names,
             team_reward=scenario.team_reward,
+            num_entities=slots,
+            entity_size=width,
             agent_features=(len(scenario.agents), size),
             info=scenario.info,
         )
@@ -125,7 +135,8 @@ class World:
         agents = jnp.concatenate([state.pos, state.vel, *said], -1)
         rest = state.landmarks.reshape(-1), self.scenario.features(state)
         whole = jnp.concatenate([agents.reshape(-1), *rest])
-        return open_view(self.spec, self.scenario.observe(state), whole)
+        task = self.scenario
+        return open_view(self.spec, task.observe(state), whole, task.entities(state))
 
     def read(self, action: Array) -> tuple[Array, Array]:
         """Pushes [A, 2] and messages [A, C] of an action; nobody's are zero."""
@@ -158,8 +169,3 @@ def parts(moves: bool, vocabulary: int, kind: ActionKind) -> tuple[int, ...]:
     if kind == "box":
         return (2 * bool(moves) + vocabulary,)
     return tuple(size for size in (MOVES * bool(moves), vocabulary) if size)
-
-
-def _features_size(scenario: Scenario) -> int:
-    features = lambda key: scenario.features(scenario.reset(key))
-    return jax.eval_shape(features, jax.random.key(0)).size
