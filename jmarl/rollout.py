@@ -93,9 +93,7 @@ def advance(
     )
     episode = continued(env.spec, actors, out)
     opens = step.terminated | actors.ended
-    env_state, view = reset_ended(
-        env, opens, env_state, out.view, jax.random.split(reset_key, num_envs)
-    )
+    env_state, view = reset_ended(env, opens, env_state, out.view, reset_key)
     ended = step.truncated & ~opens
     return Actors(env_state, view, carry, opens, ended, episode), (step, episode)
 
@@ -111,9 +109,10 @@ def continued(spec: EnvSpec, actors: Actors, out: Outcome) -> Episode:
 
 
 def reset_ended(
-    env: Environment[Any], ended: Array, state: Any, view: Any, keys: Key
+    env: Environment[Any], ended: Array, state: Any, view: Any, key: Key
 ) -> tuple[Any, Any]:
     """Reset where `ended` [B], each environment with its own key; the others keep state and view.
+    The keys are split where somebody waits for one.
 
     Resets can cost more than steps. On a CPU, as long as few environments wait, a group of them at
     a time is gathered, reset and scattered back; elsewhere, where loops cost a round trip, and
@@ -123,28 +122,29 @@ def reset_ended(
     return jax.lax.platform_dependent(
         ended,
         (state, view),
-        keys,
+        key,
         cpu=lambda *args: reset_compact(env, *args),
         default=lambda *args: reset_select(env, *args),
     )
 
 
-def reset_select(env: Environment[Any], ended: Array, old: Any, keys: Key) -> Any:
-    return tree_where(ended, jax.vmap(env.reset)(keys), old)
+def reset_select(env: Environment[Any], ended: Array, old: Any, key: Key) -> Any:
+    return tree_where(ended, jax.vmap(env.reset)(jax.random.split(key, len(ended))), old)
 
 
-def reset_compact(env: Environment[Any], ended: Array, old: Any, keys: Key) -> Any:
+def reset_compact(env: Environment[Any], ended: Array, old: Any, key: Key) -> Any:
     num_envs = ended.shape[0]
     group = max(1, num_envs // 16)
 
     def all_of_them(loop: tuple[Array, Any]) -> tuple[Array, Any]:
         waiting, old = loop
-        return jnp.zeros_like(waiting), reset_select(env, waiting, old, keys)
+        return jnp.zeros_like(waiting), reset_select(env, waiting, old, key)
 
     def some(loop: tuple[Array, Any]) -> tuple[Array, Any]:
         waiting, old = loop
         at = jnp.nonzero(waiting, size=group, fill_value=num_envs)[0]
-        fresh = jax.vmap(env.reset)(keys[jnp.minimum(at, num_envs - 1)])
+        keys = jax.random.split(key, num_envs)[jnp.minimum(at, num_envs - 1)]
+        fresh = jax.vmap(env.reset)(keys)
         new = jax.tree.map(lambda all_, some: all_.at[at].set(some, mode="drop"), old, fresh)
         return waiting.at[at].set(False, mode="drop"), new
 

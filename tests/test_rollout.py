@@ -256,13 +256,12 @@ def worlds(num_envs: int) -> tuple[Any, Any]:
 def test_compact_reset_equals_select_reset(num_envs: int) -> None:
     """Bit for bit: no environment ended, one, some, all, under vmap over such cases too."""
     env, old = Marks(LENGTHS), worlds(num_envs)
-    keys = jax.random.split(KEYS[1], num_envs)
-    at = jnp.arange(num_envs)
+    key, at = KEYS[1], jnp.arange(num_envs)
     ended = jnp.stack([at < 0, at == num_envs - 1, at % 3 == 1, at >= 0])
-    compact = jit(jax.vmap(lambda e: reset_compact(env, e, old, keys)))(ended)
-    select = jit(jax.vmap(lambda e: reset_select(env, e, old, keys)))(ended)
+    compact = jit(jax.vmap(lambda e: reset_compact(env, e, old, key)))(ended)
+    select = jit(jax.vmap(lambda e: reset_select(env, e, old, key)))(ended)
     assert_same(compact, select)
-    fresh = jax.vmap(env.reset)(keys)
+    fresh = jax.vmap(env.reset)(jax.random.split(key, num_envs))
     assert_same(pick(compact, 3), fresh)
     assert_same(pick(compact, 0), old)
     for case in range(4):
@@ -275,15 +274,14 @@ def test_a_loop_over_seeds_keeps_each_seeds_resets() -> None:
     """The loop goes on for the seed with most endings and must not touch the others."""
     env, num_envs = Marks(LENGTHS), 20
     old = jax.vmap(lambda _: worlds(num_envs))(jnp.arange(2))
-    keys = jax.vmap(lambda key: jax.random.split(key, num_envs))(KEYS)
     ended = jnp.stack([jnp.arange(num_envs) == 4, jnp.ones(num_envs, bool)])
 
-    def one(ended: Array, old: Any, keys: Array) -> Any:
-        return reset_ended(env, ended, old[0], old[1], keys)
+    def one(ended: Array, old: Any, key: Array) -> Any:
+        return reset_ended(env, ended, old[0], old[1], key)
 
-    together = jit(jax.vmap(one))(ended, old, keys)
+    together = jit(jax.vmap(one))(ended, old, KEYS)
     for seed in range(2):
-        alone = reset_select(env, ended[seed], pick(old, seed), keys[seed])
+        alone = reset_select(env, ended[seed], pick(old, seed), KEYS[seed])
         assert_same(pick(together, seed), alone)
 
 
