@@ -70,7 +70,7 @@ def variant(folder: Path) -> str:
 def keep(folder: Path, to: Path) -> None:
     """What a reader needs to check the numbers."""
     shutil.rmtree(to, ignore_errors=True)
-    shutil.copytree(folder, to, ignore=shutil.ignore_patterns("checkpoints", "curve.png"))
+    shutil.copytree(folder, to, ignore=shutil.ignore_patterns("checkpoints", "curve.png", ".lock"))
     versions = to / "versions.json"  # where the folder lay concerns nobody else
     versions.write_text(versions.read_text().replace(f"{folder.parent}/", ""))
 

@@ -1,21 +1,27 @@
 #!/usr/bin/env bash
 # MAAC and its rivals, into runs/maac-study (or the folder given): Rover-Tower, or with TASK=ctc
-# Cooperative Treasure Collection. STEPS and SEEDS choose how long and how many. Then:
-#   python experiments/report.py runs/maac-study experiments/maac/results
-#   python experiments/maac/own_tower.py runs/maac-study/rover_tower-maac
+# Cooperative Treasure Collection. STEPS, SEEDS and FLAGS choose; RIVALS whom to train.
+#   experiments/maac/run.sh                                             two CPU cores
+#   STEPS=1_250_000 BUFFER=1_000_000 FLAGS="--preset official" RIVALS="maac maac_uniform maddpg_sac coma_sac" \
+#     experiments/maac/run.sh                                           the released settings, a GPU
+# Then: python experiments/teams.py runs/maac-study experiments/maac/results
+#       python experiments/maac/own_tower.py runs/maac-study/rover_tower-maac
 set -euo pipefail
-out=${1:-runs/maac-study} task=${TASK:-rover_tower} seeds=${SEEDS:-4}
+out=${1:-runs/maac-study} task=${TASK:-rover_tower} small="--batch-size 256 --env-steps-per-update 50"
 case $task in
-  rover_tower) env=particle/rover_tower steps=${STEPS:-1_250_000} ;;
-  ctc) env=particle/treasure_collection steps=${STEPS:-5_000_000} ;;
+  rover_tower) env=particle/rover_tower rivals="maac maac_uniform maddpg_sac coma_sac maddpg ddpg" ;;
+  ctc) env=particle/treasure_collection rivals="maac maac_uniform maddpg_sac coma_sac" ;;
 esac
-train() {
-  jmarl train "$1" --env "$env" --total-steps "$steps" --seeds "$seeds" --eval-episodes 128 \
-    --checkpoint-minutes 5 --keep-checkpoints 30 --out "$out/$task-$2" "${@:3}"
+train() { # ALGORITHM LABEL FLAGS...
+  jmarl train "$1" --env "$env" --total-steps "${STEPS:-400_000}" --seeds "${SEEDS:-4}" \
+    --eval-episodes 128 --evaluations 10 --buffer-size "${BUFFER:-450_000}" --checkpoint-minutes 5 \
+    --keep-checkpoints 4 --out "$out/$task-$2" "${@:3}"
 }
-for algorithm in maac maddpg_sac coma_sac; do train $algorithm $algorithm --preset official; done
-train maac maac_uniform --preset official --uniform-attention
-# the paper's MADDPG and DDPG are discrete (straight-through), with hyperparameters of their own
-for algorithm in maddpg ddpg; do
-  train $algorithm $algorithm --preset iqbal --num-envs 12 --rollout-length 25 --gamma 0.99
+for rival in ${RIVALS:-$rivals}; do
+  case $rival in
+    maac_uniform) train maac maac_uniform ${FLAGS:-$small} --uniform-attention ;;
+    # the paper's MADDPG and DDPG are discrete (straight-through), with hyperparameters of their own
+    maddpg | ddpg) train "$rival" "$rival" --preset iqbal --gamma 0.99 --num-envs 64 --rollout-length 25 $small ;;
+    *) train "$rival" "$rival" ${FLAGS:-$small} ;;
+  esac
 done
