@@ -10,7 +10,7 @@ set -euo pipefail
 out=${1:-runs/maac-study} task=${TASK:-rover_tower} small="--batch-size 256 --env-steps-per-update 50"
 case $task in
   rover_tower) env=particle/rover_tower rivals="maac maac_uniform maddpg_sac coma_sac maddpg ddpg" ;;
-  ctc) env=particle/treasure_collection rivals="maac maac_uniform maddpg_sac coma_sac" ;;
+  ctc) env=particle/treasure_collection rivals="maac maac_uniform maddpg_sac coma_sac maddpg ddpg" ;;
 esac
 train() { # ALGORITHM LABEL FLAGS...
   jmarl train "$1" --env "$env" --total-steps "${STEPS:-400_000}" --seeds "${SEEDS:-4}" \
