@@ -7,9 +7,9 @@
 # Then: python experiments/teams.py runs/refil-matching experiments/refil/results/matching
 set -euo pipefail
 out=${1:-runs/refil-matching}
-small="--num-envs 32 --batch-size 8 --optimiser adam"
+small="--num-envs 32 --batch-size 8 --optimiser adam --td-lambda 0.6"
 train() { # LABEL FLAGS...
-  jmarl train refil --preset group_matching --total-steps "${STEPS:-1e6}" --seeds "${SEEDS:-5}" \
+  jmarl train refil --preset group_matching --total-steps "${STEPS:-4e5}" --seeds "${SEEDS:-5}" \
     ${FLAGS-$small} --evaluations 20 --eval-episodes 256 --quiet --out "$out/group_matching-$1" "${@:2}"
 }
 for rival in ${RIVALS:-oracle refil qmix}; do
