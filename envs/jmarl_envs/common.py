@@ -18,7 +18,7 @@ def open_view(spec: EnvSpec, obs: Array, state: Array, entities: Entities | None
 
 def open_entities(features: Array, absent: Array, agents: int) -> Entities:
     """Everybody sees all that is there: features [E, F], absent [E]."""
-    return Entities(features, absent, jnp.zeros((agents, len(features)), bool))
+    return Entities(features, absent, jnp.broadcast_to(absent, (agents, len(features))))
 
 
 def outcome(view: View, reward: Array, terminated: Array | bool = False) -> Outcome:

@@ -238,7 +238,9 @@ def test_entities_tell_what_the_state_tells() -> None:
     entities = jax.jit(jax.vmap(world(CTC).scenario.entities))(states)
     found = states.extra
     np.testing.assert_array_equal(entities.absent, np.pad(~found.there, ((0, 0), (8, 0))))
-    assert entities.absent.any() and not entities.hidden.any()
+    assert entities.absent.any()
+    hidden = np.broadcast_to(entities.absent[:, None], (64, 8, 14))
+    np.testing.assert_array_equal(entities.hidden, hidden)
     what, kind, place, speed = np.split(np.asarray(entities.features), [3, 5, 7], axis=-1)
     bodies, loot = slice(0, 8), np.where(found.there[..., None], found.pos, 0)
     np.testing.assert_array_equal(place, np.concatenate([states.pos, loot], 1))
