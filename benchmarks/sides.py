@@ -18,8 +18,9 @@ import numpy as np
 from jax import Array
 
 from jmarl.exploration import uniform_choice, uniform_policy
+from jmarl.program import Without
 from jmarl.rollout import Actors, advance, open_actors
-from jmarl.types import Environment, Key, Outcome, View
+from jmarl.types import Environment, Key
 from jmarl_envs.libraries import import_library
 
 GLOBAL = ("world_state", "__all__")  # entries of a library's dicts that are no agent's
@@ -33,28 +34,9 @@ class Side:
     step: Callable[[Any, Key], tuple[Any, Array, Array]]  # -> carry, true steps, sum of all seen
 
 
-class Bare:
-    """An environment that shows its agents' observations alone."""
-
-    def __init__(self, env: Environment[Any]) -> None:
-        self.env, self.spec = env, env.spec
-
-    def reset(self, key: Key) -> tuple[Any, View]:
-        state, view = self.env.reset(key)
-        return state, bare(view)
-
-    def step(self, state: Any, action: Array, key: Key) -> tuple[Any, Outcome]:
-        state, out = self.env.step(state, action, key)
-        return state, out.replace(view=bare(out.view))
-
-
-def bare(view: View) -> View:
-    return view.replace(state=None, entities=None)
-
-
 def ours(env: Environment[Any]) -> Side:
     """jmarl's rollout; a position that only resets is no step."""
-    only, policy = Bare(env), uniform_policy(env.spec)
+    only, policy = Without(env, "state", "entities"), uniform_policy(env.spec)
 
     def step(actors: Actors, key: Key) -> tuple[Actors, Array, Array]:
         actors, (step, _) = advance(only, policy, actors, key)

@@ -66,20 +66,20 @@ def lasting(begun: Schedule, rollouts: int) -> Schedule:
     return replace(begun, evaluations=math.ceil(rollouts / between))
 
 
-class WithoutEntities:
-    """`env`, whose views list no entities: where nobody reads them, rollouts are a tenth faster
-    (benchmarks/NOTES.md)."""
+class Without:
+    """`env`, whose views lack some fields: one that nobody reads would cost rollouts time all the
+    same (benchmarks/NOTES.md)."""
 
-    def __init__(self, env: Environment[Any]) -> None:
-        self.env, self.spec = env, env.spec
+    def __init__(self, env: Environment[Any], *fields: str) -> None:
+        self.env, self.spec, self.lacks = env, env.spec, dict.fromkeys(fields)
 
     def reset(self, key: Key) -> tuple[Any, View]:
         state, view = self.env.reset(key)
-        return state, view.replace(entities=None)
+        return state, view.replace(**self.lacks)
 
     def step(self, state: Any, action: Array, key: Key) -> tuple[Any, Outcome]:
         state, out = self.env.step(state, action, key)
-        return state, out.replace(view=out.view.replace(entities=None))
+        return state, out.replace(view=out.view.replace(**self.lacks))
 
 
 class Program:
@@ -148,7 +148,7 @@ class Program:
         """Built inside traced functions, so that numbers in `config` may be traced."""
         recipe, shape = self.experiment.recipe, self.shape
         memory = recipe.memory(self.env.spec, config, shape.num_envs, shape.rollout_length)
-        env = self.env if recipe.entities else WithoutEntities(self.env)
+        env = self.env if recipe.entities else Without(self.env, "entities")
         return Loop(env, recipe.make(env.spec, config), memory, self.shape)
 
     @cached_property

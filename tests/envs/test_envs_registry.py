@@ -29,6 +29,7 @@ def test_every_name_is_listed_with_facts_that_are_true() -> None:
         del facts["action_kinds"]
         assert {key: getattr(listing, key) for key in facts} == facts
         assert [team for team, _, _ in listing.random_return] == list(listing.team_names)
+        assert ("entities" in listing.lacks) == (listing.num_entities == 0)
         assert listing.name == name
         assert listing.summary
         assert listing.reward

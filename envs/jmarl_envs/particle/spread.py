@@ -81,7 +81,7 @@ class Spread(Scenario):
         return touched.sum(-1).astype(state.pos.dtype) - 1
 
     def entities(self, state: Particles) -> Entities:
-        """Agents, then landmarks: which of them it is, place, speed."""
+        """[N+L, 6] agents, then landmarks: which of them it is, place, speed."""
         agents, landmarks = len(self.agents), len(state.landmarks)
         kind = np.repeat(np.eye(2), (agents, landmarks), 0)
         place = jnp.concatenate([state.pos, state.landmarks])

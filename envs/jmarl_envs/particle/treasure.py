@@ -213,8 +213,8 @@ class TreasureCollection(Scenario):
         return jnp.concatenate([treasures.reshape(-1), one_hot(found.held, k).reshape(-1)])
 
     def entities(self, state: Particles) -> Entities:
-        """Collectors, deposits, treasures: which of these it is; the kind that it holds, takes or
-        is; place, speed. A treasure that is gone is absent, and zeros."""
+        """[H+K+L, 3+K+4] collectors, deposits, treasures: which of these it is; the kind that it
+        holds, takes or is; place, speed. A treasure that is gone is absent, and zeros."""
         h, k, found = self.collectors, self.deposits, state.extra
         what = np.repeat(np.eye(3), (h, k, self.treasures), 0)
         kind = jnp.concatenate(
