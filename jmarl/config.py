@@ -31,6 +31,7 @@ class RunConfig:
     eval_episodes: int = static(32, low=1)  # separate episodes of each evaluation
     checkpoint_minutes: float = static(10.0, low=0)  # at least this long between checkpoints
     keep_checkpoints: int = static(2, low=1)  # the newest so many; older ones are removed
+    mesh: str = static("")  # devices that share the run, as seed=2,env=4; one holds it if empty
     deterministic: bool = static(False)  # the same bits again on a GPU too, where that is slower
     nonfinite: Literal["stop", "go_on"] = static("stop")  # at NaN or infinity in training's metrics
 

@@ -176,7 +176,8 @@ class Fit:
         """Stand where a checkpoint of this program stood."""
         state = self.program.state
         parts = checkpoint.restore(found, {**parts_of(state), "best": state.learner})
-        self.state = parts["rest"].replace(learner=parts["learner"])
+        whole = parts["rest"].replace(learner=parts["learner"])
+        self.state = self.program.mesh.put(whole, self.program.mesh.run)
         for name in COUNTS:
             setattr(self, name, found.meta[name])
         best = found.meta["best"]

@@ -12,6 +12,7 @@ import jax
 
 from jmarl.config import Experiment, experiment, hints
 from jmarl.fields import ConfigError
+from jmarl.mesh import Mesh
 from jmarl.program import Program
 from jmarl.types import Environment
 
@@ -24,7 +25,7 @@ CGROUPS = {  # version 2 and 1 by controller: folder, limit, usage
 
 @dataclass(frozen=True)
 class Needs:
-    """Bytes, of all seeds together."""
+    """Bytes, of all seeds together, on a device with a memory of its own."""
 
     replay: int
     learner: int  # with the best so far
@@ -51,10 +52,13 @@ def needs(program: Program) -> Needs:
     with warnings.catch_warnings():  # jax speaks of int64 where an axis is too long to count
         warnings.filterwarnings("ignore", "Explicitly requested dtype int64", UserWarning)
         run, rollout = program.opened
-    actors = nbytes((run.actors, run.key))
-    evaluation = actors * program.shape.eval_episodes // program.shape.num_envs
-    working = max(nbytes(rollout), evaluation)
-    return Needs(nbytes(run.memory), 2 * nbytes(run.learner), actors, working)
+    mesh = Mesh() if on_host() else program.mesh
+    actors = nbytes((run.actors, run.key)) // mesh.size
+    # each device of an env axis evaluates all episodes of its seeds
+    evaluation = mesh.env * actors * program.shape.eval_episodes // program.shape.num_envs
+    working = max(nbytes(rollout) // mesh.size, evaluation)
+    learner = 2 * nbytes(run.learner) // mesh.seed
+    return Needs(nbytes(run.memory) // mesh.size, learner, actors, working)
 
 
 def nbytes(tree: Any) -> int:
@@ -95,6 +99,7 @@ def foreseen(program: Program) -> str:
 def require_working_space(program: Program, allocated: bool) -> None:
     """The same for a compiled program, whose temporaries are known; its state may be there."""
     name, working = max(program.temporaries.items(), key=lambda item: item[1], default=("run", 0))
+    working *= program.mesh.size if on_host() else 1  # XLA tells of one device
     state, free = 0 if allocated else needs(program).state, free_bytes()
     if state + working > free:
         raise ConfigError(

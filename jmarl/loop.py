@@ -14,6 +14,7 @@ from jax import Array
 
 from jmarl.rollout import (
     Actors,
+    Episode,
     Tally,
     first_episodes,
     open_actors,
@@ -21,7 +22,18 @@ from jmarl.rollout import (
     tally,
     transition,
 )
-from jmarl.types import Algorithm, Clock, Environment, EnvSpec, Key, Memory, Metrics, Transition
+from jmarl.types import (
+    Algorithm,
+    Clock,
+    Environment,
+    EnvSpec,
+    Key,
+    Memory,
+    Metrics,
+    Policy,
+    Step,
+    Transition,
+)
 
 
 @dataclass(frozen=True)
@@ -35,6 +47,7 @@ class LoopConfig:
     rollouts_per_chunk: int = 10  # between two looks from the host
     eval_episodes: int = 32
     episodic: bool = False  # restart every environment at each rollout, for recurrent learners
+    spread: bool = False  # the environments lie on several devices
 
 
 class Run(struct.PyTreeNode):
@@ -101,11 +114,16 @@ class Loop:
         def one(learner: Any, actors: Actors) -> Transition:
             policy = self.algorithm.explore(learner, self.clock(0))
             key = jax.random.key(0)
-            actors, (steps, _) = rollout(self.env, policy, actors, key, self.cfg.rollout_length)
+            actors, (steps, _) = self.acted(policy, actors, key, self.cfg.rollout_length)
             return transition(steps, actors)
 
         shapes = jax.eval_shape(one, learner, actors)
         return jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
+
+    def acted(
+        self, policy: Policy[Any], actors: Actors, key: Key, length: int
+    ) -> tuple[Actors, tuple[Step, Episode]]:
+        return rollout(self.env, policy, actors, key, length, self.cfg.spread)
 
     def collect(self, run: Run, iteration: Array) -> tuple[Run, Tally]:
         """One rollout into the memory."""
@@ -115,7 +133,7 @@ class Loop:
         actors = run.actors
         if cfg.episodic:
             actors = open_actors(self.env, policy, cfg.num_envs, open_key)
-        actors, (steps, episodes) = rollout(self.env, policy, actors, act_key, cfg.rollout_length)
+        actors, (steps, episodes) = self.acted(policy, actors, act_key, cfg.rollout_length)
         memory = self.memory.add(run.memory, transition(steps, actors), clock)
         return Run(run.learner, memory, actors, key), tally(steps, episodes)
 
@@ -146,7 +164,7 @@ class Loop:
         reset_key, act_key = jax.random.split(key)
         actors = open_actors(self.env, policy, self.cfg.eval_episodes, reset_key)
         limit = self.env.spec.episode_limit
-        _, (steps, episodes) = rollout(self.env, policy, actors, act_key, limit)
+        _, (steps, episodes) = self.acted(policy, actors, act_key, limit)
         first = first_episodes(steps, episodes)
         return {
             **scores(self.env.spec, first.returns.mean(0)),

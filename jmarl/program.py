@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any
 
@@ -15,7 +15,10 @@ from jmarl.config import Experiment
 from jmarl.exploration import uniform_policy
 from jmarl.fields import ConfigError
 from jmarl.loop import Loop, LoopConfig, Run
-from jmarl.types import Environment, Key, Outcome, Transition, View
+from jmarl.mesh import parse, require_even
+from jmarl.networks.rows import apart
+from jmarl.stripes import striped
+from jmarl.types import Environment, Key, Memory, Outcome, Transition, View
 
 UPDATES_PER_CHUNK = 1000  # at most, so that progress shows and Ctrl-C is heard
 RANDOM_EPISODES = 4096  # of the random policy that returns are compared with
@@ -92,6 +95,8 @@ class Program:
         self, env: Environment[Any], experiment: Experiment, begun: Schedule | None = None
     ) -> None:
         self.env, self.experiment = env, experiment
+        self.mesh = parse(experiment.run.mesh)
+        self.refuse_uneven()
         run, limit = experiment.run, env.spec.episode_limit
         length = rollout_length(env, experiment)
         plan = experiment.recipe.plan(experiment.config, run.num_envs, length)
@@ -112,6 +117,7 @@ class Program:
             rollouts_per_chunk=self.schedule.rollouts_per_chunk,
             eval_episodes=run.eval_episodes,
             episodic=experiment.episodic,
+            spread=self.mesh.size > 1,
         )
         self.seeds = range(run.seed, run.seed + run.seeds)
         self.compile_seconds: dict[str, float] = {}
@@ -128,6 +134,7 @@ class Program:
         Not at once, as what does not fit the memory is better told by the forecast.
         """
         run, shape, product = self.experiment.run, self.shape, in_words(self.experiment)
+        self.mesh.require_devices()
         positions = shape.num_envs * shape.rollout_length
         if positions >= 2**31:
             raise ConfigError(f"{product} must be below 2**31, got {positions:,}")
@@ -146,10 +153,30 @@ class Program:
 
     def loop(self, config: Any) -> Loop:
         """Built inside traced functions, so that numbers in `config` may be traced."""
-        recipe, shape = self.experiment.recipe, self.shape
-        memory = recipe.memory(self.env.spec, config, shape.num_envs, shape.rollout_length)
-        env = self.env if recipe.entities else Without(self.env, "entities")
-        return Loop(env, recipe.make(env.spec, config), memory, self.shape)
+        recipe, env = self.experiment.recipe, self.env
+        env = env if recipe.entities else Without(env, "entities")
+        return Loop(env, recipe.make(env.spec, config), self.memory(config), self.shape)
+
+    def memory(self, config: Any) -> Memory[Any]:
+        """What the algorithm remembers, in as many stripes as the mesh's devices for environments:
+        each of its share of what is counted over all of them."""
+        stripes, shape = self.mesh.env, self.shape
+        share = {name: getattr(config, name) // stripes for name in shared_out(config)}
+        sizes = shape.num_envs // stripes, shape.rollout_length
+        one = self.experiment.recipe.memory(self.env.spec, replace(config, **share), *sizes)
+        return striped(one, stripes) if stripes > 1 else one
+
+    def refuse_uneven(self) -> None:
+        """ConfigError for what the mesh's devices cannot share out."""
+        run, config, stripes = self.experiment.run, self.experiment.config, self.mesh.env
+        require_even(self.mesh, "seed", seeds=run.seeds)
+        batch = {name: getattr(config, name) for name in shared_out(config) & {"batch_size"}}
+        require_even(self.mesh, "env", num_envs=run.num_envs, **batch)
+        if stripes > 1 and (setting := self.experiment.recipe.ordered(config)):
+            raise ConfigError(
+                f"mesh must leave the environments together (env=1) with {setting}, which orders "
+                f"batches, got {self.mesh}"
+            )
 
     @cached_property
     def keys(self) -> tuple[Array, Array]:
@@ -187,25 +214,40 @@ class Program:
 
     @cached_property
     def start(self) -> Callable[..., Any]:
-        return self.compiled("start", jax.jit(self._start), self.keys[0])
+        mesh = self.mesh
+        places = (mesh.by_seed,), (mesh.run, mesh.by_seed)
+        return self.compiled("start", self._start, places, self.keys[0])
 
     @cached_property
     def chunk(self) -> Callable[..., Any]:
-        function = jax.jit(self._chunk, donate_argnums=0)
-        return self.compiled("chunk", function, self.state, jnp.int32(0))
+        mesh = self.mesh
+        places = (mesh.run, mesh.everywhere), (mesh.run, mesh.by_seed)
+        example = self.state, jnp.int32(0)
+        return self.compiled("chunk", self._chunk, places, *example, donate_argnums=0)
 
     @cached_property
     def evaluate(self) -> Callable[..., Any]:
-        return self.compiled("evaluate", jax.jit(self._evaluate), self.state, self.keys[1])
+        mesh = self.mesh
+        places = (mesh.run, mesh.by_seed), mesh.by_seed
+        return self.compiled("evaluate", self._evaluate, places, self.state, self.keys[1])
 
-    def compiled(self, name: str, function: Any, *args: Any) -> Callable[..., Any]:
-        """Ahead of time, so that compiling is timed alone and a second compile is impossible."""
+    def compiled(
+        self, name: str, function: Any, places: tuple[Any, Any], *example: Any, **options: Any
+    ) -> Callable[..., Any]:
+        """Ahead of time, so that compiling is timed alone and a second compile is impossible.
+
+        `function` takes the config last; `places` are those of its other arguments and its results.
+        """
+        mesh, config = self.mesh, self.experiment.config
+        takes = (*places[0], mesh.everywhere)
         began = time.monotonic()
-        program = function.lower(*args, self.experiment.config).compile()
+        with apart(mesh.env > 1):
+            traced = mesh.jit(function, takes, places[1], **options).lower(*example, config)
+        program = traced.compile()
         self.compile_seconds[name] = time.monotonic() - began
         if analysis := program.memory_analysis():  # not every device tells
             self.temporaries[name] = analysis.temp_size_in_bytes
-        return lambda *args: program(*args, self.experiment.config)
+        return lambda *args: program(*mesh.put((*args, config), takes))
 
     def try_shapes(self) -> None:
         """Trace everything, so that what cannot be is found before anything is written."""
@@ -234,9 +276,16 @@ class Program:
         """Scores of the uniform policy over `RANDOM_EPISODES` episodes."""
         shape = LoopConfig(eval_episodes=RANDOM_EPISODES)
         loop = replace(self.loop(self.experiment.config), cfg=shape)
-        function = jax.jit(lambda key, config: loop.play(uniform_policy(self.env.spec), key))
-        play = self.compiled("random", function, key := jax.random.key(2**31 - 1))
+        function = lambda key, config: loop.play(uniform_policy(self.env.spec), key)
+        everywhere = self.mesh.everywhere
+        places = (everywhere,), everywhere
+        play = self.compiled("random", function, places, key := jax.random.key(2**31 - 1))
         return {name: float(x) for name, x in play(key).items()}
+
+
+def shared_out(config: Any) -> set[str]:
+    """Settings that count over all environments."""
+    return {"batch_size", "buffer_size"} & {field.name for field in fields(config)}
 
 
 def in_words(experiment: Experiment) -> str:

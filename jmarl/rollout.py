@@ -58,19 +58,25 @@ def no_episode(env: Environment[Any], num_envs: int) -> Episode:
 
 
 def rollout(
-    env: Environment[Any], policy: Policy[Any], actors: Actors, key: Key, length: int
+    env: Environment[Any],
+    policy: Policy[Any],
+    actors: Actors,
+    key: Key,
+    length: int,
+    spread: bool = False,
 ) -> tuple[Actors, tuple[Step, Episode]]:
     """Act for `length` positions; returns steps and running episodes, [T, B, ...] each.
 
     A truncated episode's last view fills one position with `valid` false, as it is bootstrapped
     from; after a true end nothing is, and the next position opens the next episode at once.
+    `spread`: the environments lie on several devices.
     """
-    one = lambda actors, key: advance(env, policy, actors, key)
+    one = lambda actors, key: advance(env, policy, actors, key, spread)
     return jax.lax.scan(one, actors, jax.random.split(key, length))
 
 
 def advance(
-    env: Environment[Any], policy: Policy[Any], actors: Actors, key: Key
+    env: Environment[Any], policy: Policy[Any], actors: Actors, key: Key, spread: bool = False
 ) -> tuple[Actors, tuple[Step, Episode]]:
     """One position of a rollout, [B, ...]: a step, or the reset after a truncation."""
     num_envs = actors.start.shape[0]
@@ -93,7 +99,8 @@ def advance(
     )
     episode = continued(env.spec, actors, out)
     opens = step.terminated | actors.ended
-    env_state, view = reset_ended(env, opens, env_state, out.view, reset_key)
+    reset = reset_all if spread else reset_ended
+    env_state, view = reset(env, opens, env_state, out.view, reset_key)
     ended = step.truncated & ~opens
     return Actors(env_state, view, carry, opens, ended, episode), (step, episode)
 
@@ -126,6 +133,14 @@ def reset_ended(
         cpu=lambda *args: reset_compact(env, *args),
         default=lambda *args: reset_select(env, *args),
     )
+
+
+def reset_all(
+    env: Environment[Any], ended: Array, state: Any, view: Any, key: Key
+) -> tuple[Any, Any]:
+    """What `reset_ended` does, without looking how many have ended, which devices would have to
+    tell each other."""
+    return reset_select(env, ended, (state, view), key)
 
 
 def reset_select(env: Environment[Any], ended: Array, old: Any, key: Key) -> Any:

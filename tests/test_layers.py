@@ -18,6 +18,7 @@ LAYERS = (  # from the ground up; a file may import its own layer and those belo
         "rollout",
         "memory",
         "grouped",
+        "stripes",
         "targets",
         "exploration",
         "optim",

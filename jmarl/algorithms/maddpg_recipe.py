@@ -29,6 +29,11 @@ def plan(cfg: Config, num_envs: int, rollout_length: int) -> Plan:
     return replace(found, warmup=found.warmup + " x ensemble" * (cfg.ensemble > 1))
 
 
+def ordered(cfg: Config) -> str:
+    """Whose columns are whose, or which are the latest, is told by their places."""
+    return "infer_policies" if cfg.infer_policies else "own_batches" if cfg.own_batches else ""
+
+
 def refuse(spec: EnvSpec, cfg: Config) -> None:
     """Teams that are not there, and settings that change nothing or mean nothing together."""
     local = local_agents(spec, cfg.local_critic, cfg.team_algorithms)
@@ -53,6 +58,7 @@ RECIPE = Recipe(
     plan=plan,
     action_kinds=maddpg.action_kinds,
     refuse=refuse,
+    ordered=ordered,
 )
 DDPG = RECIPE.but(
     name="ddpg",

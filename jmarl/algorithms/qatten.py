@@ -19,6 +19,7 @@ from jmarl.fields import ConfigError, knob, static
 from jmarl.networks.base import functional
 from jmarl.networks.initialisers import linear
 from jmarl.networks.layers import TwoLayers
+from jmarl.networks.rows import rows
 from jmarl.types import Attention, EnvSpec, Transition, View
 
 
@@ -68,12 +69,12 @@ class Queries(nn.Module):
 
     @nn.compact
     def __call__(self, state: Array, keys: Array) -> Array:
-        cfg, rows = self.cfg, state.reshape(-1, state.shape[-1])
-        first = Heads(cfg.heads, cfg.query_dim, True, name="fc1")(rows.shape[-1])
-        first = first.swapaxes(0, 1).reshape(rows.shape[-1] + 1, -1)  # heads side by side
+        cfg, size = self.cfg, state.shape[-1]
+        first = Heads(cfg.heads, cfg.query_dim, True, name="fc1")(size)
+        first = first.swapaxes(0, 1).reshape(size + 1, -1)  # heads side by side
         last = Heads(cfg.heads, cfg.attention_dim, cfg.attention_bias, name="fc2")(cfg.query_dim)
         both = jnp.einsum("hqd,hud->hqu", last, keys)
-        hidden = nn.relu(rows @ first[:-1] + first[-1])
+        hidden = nn.relu(rows(state) @ first[:-1] + first[-1])
         asked = hidden @ block_diag(*both[:, :-1]) + both[:, -1].ravel()
         return asked.reshape(*state.shape[:-1], cfg.heads, -1)
 

@@ -68,6 +68,7 @@ class Recipe:
     episodic: Callable[[Any], bool] = never  # rollouts are whole episodes, for recurrent learners
     refuse: Callable[[EnvSpec, Any], None] = anything  # ConfigError for what cannot be learned
     warn: Callable[[Any], str] = nothing  # what a user should know of these settings
+    ordered: Callable[[Any], str] = nothing  # a setting that gives a batch's columns an order
     entities: bool = False  # it reads them; others' environments show none
     shows: tuple[str, ...] = ()  # methods (learner, batch) of its algorithm for `jmarl plot`
 

@@ -18,6 +18,7 @@ from jmarl.networks.agents import Carry, RecurrentTeam, Unrolled, actions_before
 from jmarl.networks.base import Net, functional
 from jmarl.networks.initialisers import linear
 from jmarl.networks.layers import GruCell, Linear
+from jmarl.networks.rows import rows
 from jmarl.types import Entities, EnvSpec, Key, Params, Transition, View
 
 
@@ -78,7 +79,7 @@ class Attention(nn.Module):
     def projected(self, x: Array, nth: int) -> Array:
         """Queries, keys and values stand side by side in `in_trans`: [..., heads, d]."""
         kernel = self.in_trans[:, nth * self.width : (nth + 1) * self.width]
-        y = x.reshape(-1, self.width) @ kernel
+        y = rows(x) @ kernel
         return y.reshape(*x.shape[:-1], self.heads, -1)
 
 

@@ -8,14 +8,14 @@ from jax import Array
 
 from jmarl.networks.initialisers import linear, uniform
 from jmarl.networks.recurrent import gates, split, updated
+from jmarl.networks.rows import rows
 
 
 class Linear(nn.Module):
     """x kernel + bias, both drawn from U(+-bound): [..., in] -> [..., width].
 
     The bound is 1/sqrt(fan_in) if None. Inputs and outputs that are not real (bool masks) are
-    padding, with zero weights. All leading axes are one in the product: its gradient is several
-    times faster so (benchmarks/NOTES.md).
+    padding, with zero weights.
     """
 
     width: int
@@ -31,8 +31,7 @@ class Linear(nn.Module):
         kernel_init, bias_init = linear("torch", real_in, real_out)
         if self.bound is not None:
             kernel_init = bias_init = uniform(jnp.asarray(self.bound), real_out)
-        rows = x.reshape(-1, x.shape[-1])
-        y = rows @ self.param("kernel", kernel_init, (x.shape[-1], self.width))
+        y = rows(x) @ self.param("kernel", kernel_init, (x.shape[-1], self.width))
         if self.use_bias:
             y = y + self.param("bias", bias_init, (self.width,))
         return y.reshape(*x.shape[:-1], self.width)

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from jmarl.networks.rows import products
 from jmarl.types import tree_where
 
 
@@ -120,10 +121,9 @@ def backward(saved: Any, cotangents: tuple[Array, tuple[Array, ...]]) -> tuple[C
 
     xs = cotangents[0], g.keep, slopes, start
     _, grad = jax.lax.scan(one, jnp.zeros_like(read[0]), xs, reverse=True)
-    rows = lambda x: x.reshape(-1, x.shape[-1])
-    d_state = rows(jnp.concatenate([grad * slope for slope in slopes], -1))
+    d_state = jnp.concatenate([grad * slope for slope in slopes], -1)
     d_input = jnp.concatenate([grad * slope_reset, grad * slope_keep, grad * slope_new], -1)
-    weights = Weights(rows(read).T @ d_state, d_state.sum(0))
+    weights = Weights(products(read, d_state), d_state.sum(tuple(range(d_state.ndim - 1))))
     return Cell(weights, d_input), None, None
 
 

@@ -1,0 +1,174 @@
+"""Runs that several devices share: the same learning, and what the devices tell each other."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jmarl import ConfigError, make_env, train
+from jmarl.config import experiment
+from jmarl.memory import replay
+from jmarl.mesh import Mesh, parse
+from jmarl.networks.rows import apart, products, rows
+from jmarl.program import Program
+from jmarl.stripes import join, split, striped
+from jmarl.types import Clock, Transition
+
+PROBE = Path(__file__).with_name("mesh_probe.py")
+ALONG_ENV = [[0, 1, 2, 3], [4, 5, 6, 7]]  # of a mesh seed=2,env=4
+
+
+def probe(*args: str) -> dict[str, Any]:
+    done = subprocess.run([sys.executable, PROBE, *args], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.fixture(scope="module", params=["qmix", pytest.param("coma", marks=pytest.mark.slow)])
+def told(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """Off-policy with a replay, and on-policy."""
+    return probe(request.param, "matrix/two_step")
+
+
+def test_eight_devices_learn_what_one_does(told: dict[str, Any]) -> None:
+    assert told["devices"] == 8
+    assert told["start"] == 0
+    assert 0 < told["learner"] < 1e-4  # sums are added in another order
+    assert told["metrics_0"] < 1e-4
+    assert told["metrics_1"] < 1e-3
+
+
+def test_devices_tell_each_other_gradients_and_metrics_alone(told: dict[str, Any]) -> None:
+    said = told["collectives"]
+    assert {one["kind"] for one in said} == {"all-reduce"}
+    # gradients are as large as the parameters, which a learner holds at least thrice
+    assert 0 < sum(one["bytes"] for one in said) <= 1.01 * told["size"] / 2
+
+
+def test_seeds_tell_each_other_nothing(told: dict[str, Any]) -> None:
+    for one in told["collectives"]:
+        assert [sorted(group) for group in one["groups"]] == ALONG_ENV
+
+
+def test_a_shared_run_resumes_and_is_evaluated(tmp_path: Path) -> None:
+    found = probe("resume", str(tmp_path))
+    assert found["again"] == pytest.approx(found["whole"], abs=1e-5)
+    assert len(found["evaluated"]) == 2
+    assert np.isfinite(found["evaluated"]).all()
+
+
+# --- settings -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "mesh"),
+    [("", Mesh()), ("seed=2", Mesh(2)), ("env=4", Mesh(1, 4)), ("env=4, seed=2", Mesh(2, 4))],
+)
+def test_meshes_are_read(text: str, mesh: Mesh) -> None:
+    assert parse(text) == mesh
+    assert parse(str(mesh)) == mesh
+
+
+@pytest.mark.parametrize(
+    "text", ["4", "seed", "seeds=2", "env=0", "env=-1", "env=2,env=2", "env=2;"]
+)
+def test_what_is_no_mesh_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match=f"mesh must be .*as in seed=2,env=4, got '{text}'"):
+        parse(text)
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "settings", "words"),
+    [
+        ("qmix", {"mesh": "seed=2", "seeds": 3}, "seeds must be a multiple .*seed=2, got 3"),
+        ("qmix", {"mesh": "env=3", "num_envs": 8}, "num_envs must be a multiple .*env=3, got 8"),
+        ("qmix", {"mesh": "env=8", "batch_size": 12, "num_envs": 8}, "batch_size must .*got 12"),
+        ("maddpg", {"mesh": "env=2"}, "mesh must .*own_batches"),
+        ("maddpg", {"mesh": "env=2", "infer_policies": True}, "mesh must .*infer_policies"),
+        (
+            "qmix",
+            {"mesh": "seed=4096", "seeds": 4096},
+            "at most the . devices? there are, got seed",
+        ),
+    ],
+)
+def test_what_cannot_be_shared_out_is_refused(
+    algorithm: str, settings: dict[str, Any], words: str
+) -> None:
+    env = "mpe/simple_spread" if algorithm == "maddpg" else "matrix/two_step"
+    with pytest.raises(ConfigError, match=words):
+        train(algorithm, env, out=None, progress=False, **settings)
+
+
+def test_a_share_of_buffer_and_batch_is_each_stripes() -> None:
+    settings = {"env": "matrix/two_step", "num_envs": 8, "batch_size": 12, "buffer_size": 80}
+    shapes = [
+        Program(make_env("matrix/two_step"), experiment("vdn", settings=settings | more)).opened
+        for more in ({}, {"mesh": "env=4"})
+    ]
+    (alone, _), (shared, _) = shapes
+    for one, many in zip(
+        jax.tree.leaves(alone.memory), jax.tree.leaves(shared.memory), strict=True
+    ):
+        assert many.shape[:2] == (1, 4)
+        assert many.size == one.size
+
+
+# --- stripes ------------------------------------------------------------------------------------
+
+
+def numbered(first: int, num_envs: int, length: int = 3) -> Transition:
+    """A rollout whose rewards tell the step's number and its environment."""
+    steps = jnp.broadcast_to(jnp.arange(num_envs), (length, num_envs))
+    reward = (steps + 100 * (first + jnp.arange(length)[:, None]))[..., None] * 1.0
+    flag = jnp.zeros((length, num_envs), bool)
+    views: Any = jnp.zeros((length + 1, num_envs))  # of no use here
+    return Transition(
+        view=views,
+        start=views > 0,
+        action=flag,
+        reward=reward,
+        terminated=flag,
+        truncated=flag,
+        valid=~flag,
+        extras=(),
+    )
+
+
+def clock(iteration: int) -> Clock:
+    return Clock(jnp.int32(iteration), jnp.float32(0), jnp.int32(0))
+
+
+def test_stripes_draw_every_step_equally_often_and_each_from_its_own() -> None:
+    memory = striped(replay(3, 2, batch_size=6), 2)
+    state = memory.init(numbered(0, 4))
+    for nth in range(2):
+        state = memory.add(state, numbered(3 * nth, 4), clock(nth))
+    draw = jax.jit(jax.vmap(lambda key: memory.sample(state, key, clock(2)).reward[0, :, 0]))
+    rewards = np.asarray(draw(jax.random.split(jax.random.key(0), 2000)))
+    assert rewards.shape == (2000, 12)
+    assert set(rewards[:, :6].ravel() % 100) == {0, 1}
+    assert set(rewards[:, 6:].ravel() % 100) == {2, 3}
+    _, counts = np.unique(rewards, return_counts=True)
+    assert len(counts) == 4 * 5  # the newest step's successor is not stored yet
+    np.testing.assert_allclose(counts / counts.sum(), 1 / 20, atol=4 * np.sqrt(0.05 / rewards.size))
+
+
+def test_splitting_and_joining_keep_the_order() -> None:
+    rollout = numbered(0, 6)
+    jax.tree.map(np.testing.assert_array_equal, join(split(rollout, 3)), rollout)
+
+
+def test_axes_left_apart_give_the_same_products() -> None:
+    x, y = (jax.random.normal(jax.random.key(i), (3, 4, 2, 5 + i)) for i in range(2))
+    merged = products(x, y)
+    with apart():
+        assert rows(x) is x
+        np.testing.assert_allclose(products(x, y), merged, rtol=1e-5, atol=1e-5)
+    assert rows(x).shape == (24, 5)
