@@ -133,8 +133,8 @@ def test_a_run_without_working_space_allocates_nothing(
     state = needs(Program(env_of(plan), plan)).total
     compiled = Program.compiled
 
-    def only_compiled(*args: Any) -> Any:
-        compiled(*args)
+    def only_compiled(*args: Any, **options: Any) -> Any:
+        compiled(*args, **options)
         return lambda *args: pytest.fail("was run")
 
     monkeypatch.setattr(Program, "compiled", only_compiled)

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jmarl import ConfigError, make_env, train
+from jmarl import ConfigError, forecast, make_env, train
 from jmarl.config import experiment
 from jmarl.memory import replay
 from jmarl.mesh import Mesh, parse
@@ -118,6 +118,18 @@ def test_a_share_of_buffer_and_batch_is_each_stripes() -> None:
     ):
         assert many.shape[:2] == (1, 4)
         assert many.size == one.size
+
+
+def test_memory_is_foreseen_of_each_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = {"env": "matrix/two_step", "num_envs": 8, "seeds": 2, "buffer_size": 80}
+    monkeypatch.setattr(forecast, "on_host", lambda: False)
+    alone, shared = (
+        forecast.needs(Program(make_env("matrix/two_step"), experiment("qmix", settings=more)))
+        for more in (settings, {**settings, "mesh": "seed=2,env=4"})
+    )
+    assert shared.replay == alone.replay // 8
+    assert shared.learner == alone.learner // 2
+    assert shared.actors == alone.actors // 8
 
 
 # --- stripes ------------------------------------------------------------------------------------
