@@ -102,7 +102,7 @@ def performance_profile(values: ArrayLike, thresholds: ArrayLike) -> np.ndarray:
 
 
 def over_tasks(statistic: Callable[..., np.ndarray], arrays: int = 1) -> Callable[..., np.ndarray]:
-    """The mean over tasks of a statistic that takes so many arrays; each task's follow another's."""
+    """The mean over tasks of a statistic of so many arrays; one task's stand behind another's."""
 
     def mean(*strata: np.ndarray) -> np.ndarray:
         starts = range(0, len(strata), arrays)

@@ -124,7 +124,7 @@ def test_the_bootstrap_is_one_and_the_same(rng: np.random.Generator) -> None:
 
 
 def test_the_interval_covers_as_often_as_it_says(rng: np.random.Generator) -> None:
-    """Of the mean of 40 normal seeds: 95% asked for, percentile intervals fall short by a little."""
+    """95% for the mean of 40 normal seeds: percentile intervals fall short by a little."""
     hits = 0
     for trial, values in enumerate(rng.normal(size=(400, 40))):
         found = bootstrap(lambda x: x.mean(-1), values, resamples=400, seed=trial)
