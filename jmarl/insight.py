@@ -67,7 +67,7 @@ def read_order(words: list[str]) -> Order | None:
     given, names = pairs(words)
     if "help" in given or "h" in given or not words:
         return None
-    what, *runs = names if not names or is_what(names[0]) else (CURVES, *names)
+    what, runs = parted(names)
     if not runs or (len(runs) > 1 and what != CURVES):
         got = f"got {' '.join(names)!r}" if names else "got none"
         raise ConfigError(
@@ -83,12 +83,14 @@ def read_order(words: list[str]) -> Order | None:
     return order
 
 
-def is_what(name: str) -> bool:
-    """Whether it says what to draw, rather than being the folder of a run."""
-    if name in (CURVES, *PLOTS) or not folders.place("run", name).is_dir():
-        find(name, (CURVES, *PLOTS), "plot")
-        return True
-    return False
+def parted(names: Sequence[str]) -> tuple[str, Sequence[str]]:
+    """What to draw, and of which runs; where folders alone are named, their curves."""
+    known = (CURVES, *PLOTS)
+    if not names:
+        return "", ()
+    if names[0] not in known and folders.place("run", names[0]).is_dir():
+        return CURVES, names
+    return find(names[0], known, "plot"), names[1:]
 
 
 def help_text() -> str:

@@ -99,7 +99,8 @@ def cautions(found: Comparison, exported: bool = False) -> Iterator[str]:
     counts = sorted({len(variant.seeds) for variant in found.variants})
     if counts[0] < ADVISED_SEEDS:
         seeds = " to ".join(map(str, dict.fromkeys((counts[0], counts[-1]))))
-        yield f"seeds of each algorithm: {seeds}; {ADVISED_SEEDS} are advised (Gorsane et al., 2022)"
+        advised = f"{ADVISED_SEEDS} are advised (Gorsane et al., 2022)"
+        yield f"seeds of each algorithm: {seeds}; {advised}"
     for run in (run for variant in found.variants for run in variant.runs):
         if run.unfinished:
             done = f"{run.env_steps[-1].mean():,.0f} of {run.total_steps:,}"
