@@ -389,7 +389,7 @@ def test_wrong_use_is_one_line_and_nothing_is_written(
 
 @pytest.fixture(scope="module")
 def untrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two teams as they were drawn, that evaluated as -9 and -8."""
+    """Two teams as they were drawn, that evaluated as -9 and -8; the best are the two exchanged."""
     sizes = {"num_envs": 2, "hidden_dim": (4,), "buffer_size": 99, "warmup_steps": 0}
     path = tmp_path_factory.mktemp("runs") / "untrained"
     settings = {"env": "toy/cue", "eval_episodes": 3, "total_steps": 5000, **sizes}
@@ -398,7 +398,7 @@ def untrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     program = Program(jmarl.make_env(plan.run.env), plan)
     learner = jit(jax.vmap(program.loop(plan.config).algorithm.init))(program.keys[0])
     last = {"episode_return": [-9.0, -8.0]}
-    parts = {"learner": learner, "best": learner}
+    parts = {"learner": learner, "best": jax.tree.map(lambda x: x[::-1], learner)}
     checkpoint.save(open_folder(run).checkpoints, 0, parts, {"evaluations": [last], "best": last})
     return run
 

@@ -147,8 +147,9 @@ def test_over_tasks_hands_out_a_tasks_arrays_together() -> None:
 
 
 def test_curves_that_jitter_are_paired_in_order() -> None:
+    """The last evaluation too, where the curve whose steps are taken has come a little further."""
     steps, values = aligned(
-        [np.array([0.0, 101, 200]), np.array([0.0, 99, 204])],
+        [np.array([0.0, 99, 204]), np.array([0.0, 101, 200])],
         [np.array([1.0, 2, 3]), np.array([4.0, 5, 6])],
     )
     assert steps.tolist() == [0, 100, 202]
