@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from jmarl.absolute import record_absolute as record_absolute
     from jmarl.api import Result as Result
     from jmarl.api import Team as Team
     from jmarl.api import evaluate as evaluate
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from jmarl.api import render as render
     from jmarl.api import resume as resume
     from jmarl.api import train as train
+    from jmarl.comparison import Comparison as Comparison
+    from jmarl.comparison import compare as compare
     from jmarl.contest import crossplay as crossplay
     from jmarl.fields import ConfigError as ConfigError
     from jmarl.insight import attention as attention
@@ -34,9 +37,11 @@ if TYPE_CHECKING:
 OFFERED = {
     "ConfigError": "jmarl.fields",
     **dict.fromkeys(("Attended", "Intrinsic"), "jmarl.recording"),
+    **dict.fromkeys(("Comparison", "compare"), "jmarl.comparison"),
     "Crossplay": "jmarl.pairings",
     "crossplay": "jmarl.contest",
     "Rendered": "jmarl.recording",
+    "record_absolute": "jmarl.absolute",
     **dict.fromkeys(("attention", "intrinsic", "plot"), "jmarl.insight"),
     **dict.fromkeys(
         (

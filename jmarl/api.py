@@ -354,6 +354,13 @@ def evaluate(
     keep_compiled()
     episodes = within("episodes", episodes, 1, 10**6)
     program, learners, _ = trained(folders.open_folder(run), env, checkpoint)
+    return fresh_scores(program, learners, episodes, seed), program.random_return()
+
+
+def fresh_scores(
+    program: Program, learners: Any, episodes: int, seed: int
+) -> dict[str, np.ndarray]:
+    """Of learners [S, ...] on episodes other than those of their evaluations; by name, [S] each."""
     config = program.experiment.config
 
     def play(learner: Any, key: Key) -> dict[str, Array]:
@@ -362,8 +369,7 @@ def evaluate(
         return loop.play(loop.algorithm.exploit(learner), key)
 
     keys = jax.random.split(jax.random.key(seed), len(program.seeds))
-    found = jax.device_get(jax.jit(jax.vmap(play))(learners, keys))
-    return found, program.random_return()
+    return jax.device_get(jax.jit(jax.vmap(play))(learners, keys))
 
 
 def render(

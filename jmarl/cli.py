@@ -30,12 +30,18 @@ Multi-agent reinforcement learning in JAX.
   jmarl eval RUN                          play fresh episodes with its teams
   jmarl render ENV|RUN                    write a GIF of an episode
   jmarl crossplay RUN RUN ...             let every team of a run meet every team of another
+  jmarl compare RUN RUN ...               what several runs come to, with intervals; pictures
+  jmarl plot RUN ...                      draw learning curves
   jmarl plot attention|intrinsic RUN      draw whom a team attends to, what it rewards itself for
 
 Exit codes: 0; 1 a run's folder, a picture or stdout could not be written; 2 wrong use;
 3 NaN or infinity in training; 130 after Ctrl-C, 143 after SIGTERM.
 """
 CHECKPOINT = "newest, best (of each seed) or an iteration that is there [newest]"
+RECORD = (
+    "play each seed's best team on ten times the episodes of the run's evaluations, and keep the "
+    "scores in its folder: the absolute metric, for `jmarl compare`"
+)
 
 
 class Parser(argparse.ArgumentParser):
@@ -116,6 +122,7 @@ def command(words: list[str]) -> int:
         "train": train,
         "eval": evaluate,
         "crossplay": crossplay,
+        "compare": compare,
         "render": render,
         "plot": plot,
         "envs": envs,
@@ -174,15 +181,25 @@ def train(words: list[str]) -> int:
 def evaluate(words: list[str]) -> int:
     parser = Parser(prog="jmarl eval", description="Play fresh episodes with a run's teams.")
     parser.add_argument("run", help="the run's folder")
-    parser.add_argument("--episodes", default="320", help="of each team [320]")
+    parser.add_argument("--episodes", help="of each team [320; with --record see there]")
     parser.add_argument("--seed", default="0", help="of the episodes [0]")
-    parser.add_argument("--checkpoint", default="newest", help=CHECKPOINT)
+    parser.add_argument("--checkpoint", help=CHECKPOINT)
+    parser.add_argument("--record", action="store_true", help=RECORD)
     args = parser.parse_args(words)
     from jmarl import api
     from jmarl.config import of_type
 
-    episodes, seed = (of_type(name, getattr(args, name), int) for name in ("episodes", "seed"))
-    scores, floor = api.evaluate(args.run, episodes, seed, checkpoint=args.checkpoint)
+    seed = of_type("seed", args.seed, int)
+    given = {} if args.episodes is None else {"episodes": of_type("episodes", args.episodes, int)}
+    if not args.record:
+        checkpoint = args.checkpoint or "newest"
+        scores, floor = api.evaluate(args.run, seed=seed, checkpoint=checkpoint, **given)
+    elif args.checkpoint in (None, "best"):
+        from jmarl.absolute import record_absolute
+
+        scores, floor = record_absolute(args.run, seed=seed, **given)
+    else:
+        raise ConfigError(f"checkpoint must be best with --record, got {args.checkpoint!r}")
     table = Table(
         "score", "random", *(f"{i + 1}. seed" for i in range(len(scores["episode_return"])))
     )
@@ -218,6 +235,42 @@ def crossplay(words: list[str]) -> int:
     return 0
 
 
+def compare(words: list[str]) -> int:
+    about = "What runs come to, finished or not: interquartile means, who beats whom, pictures."
+    parser = Parser(prog="jmarl compare", description=about)
+    parser.add_argument("runs", nargs="*", metavar="RUN", help="folders of runs, of any tasks")
+    told = "episode_return, win_rate, ... with commas between [returns and what the tasks measure]"
+    parser.add_argument("--measure", default="", help=told)
+    told = "settings: runs alike but for their seeds count as one; folder: none do [settings]"
+    parser.add_argument("--by", default="settings", help=told)
+    told = "a folder for learning curves, performance profiles, ... and all numbers (compare.json)"
+    parser.add_argument("--out", default="", help=told)
+    parser.add_argument(
+        "--export", default="", help="a file for the evaluations as marl-eval's JSON"
+    )
+    args = parser.parse_args(words)
+    from jmarl import comparison, pictures, standings
+
+    found = comparison.compare(args.runs, measures=listed(args.measure), by=args.by)
+    with Console(stderr=True).status("drawing"):
+        paths = pictures.write_all(found, args.out, args.export)
+    for heading, table in standings.tables(found):
+        print(heading)
+        show(table)
+    for line in standings.notes(found):
+        print(line)
+    for path in paths:
+        print(f"  wrote      {path}")
+    for line in standings.cautions(found, bool(args.export)):
+        say(f"caution: {line}")
+    return 0
+
+
+def listed(names: str) -> list[str]:
+    """Of texts with commas between."""
+    return [name for name in names.split(",") if name]
+
+
 def render(words: list[str]) -> int:
     from jmarl.recording import HELP, read_order
 
@@ -239,21 +292,33 @@ def render(words: list[str]) -> int:
 
 
 def plot(words: list[str]) -> int:
-    from jmarl.insight import help_text, read_order
+    from jmarl.insight import CURVES, help_text, read_order
 
     order = read_order(words)
     if order is None:
         print(help_text(), end="")
         return 0
+    if order.what == CURVES:
+        return plot_curves(order.runs, **order.settings)
     with Console(stderr=True).status("playing and drawing"):
         from jmarl import insight
 
-        path, seen = insight.plot(order.what, order.run, **order.settings)
+        path, seen = insight.plot(order.what, *order.runs, **order.settings)
     from jmarl_envs.film import in_words
 
     print(f"{seen.algorithm} on {seen.spec.name}, team of seed {seen.team_seed}")
     print(f"  episode    {len(seen.reward)} steps, {in_words(seen.spec, seen.reward.sum(0))}")
     print(f"  PNG        {path} ({path.stat().st_size / 1000:,.0f} kB)")
+    return 0
+
+
+def plot_curves(runs: Sequence[str], measure: str = "", **settings: Any) -> int:
+    from jmarl import pictures
+
+    with Console(stderr=True).status("drawing"):
+        paths = pictures.curves(runs, measures=listed(measure), **settings)
+    for path in paths:
+        print(f"PNG        {path} ({path.stat().st_size / 1000:,.0f} kB)")
     return 0
 
 

@@ -55,7 +55,7 @@ def crossplay(
         checkpoint = iteration_of(checkpoint)
     keep_compiled(compile_cache)
     opened = [folders.open_folder(run) for run in runs]
-    names = short_names([folder.path.resolve() for folder in opened])
+    names = folders.short_names([folder.path.resolve() for folder in opened])
     refuse_strangers(dict(zip(names, opened, strict=True)))
     sides = [
         Side(name, *trained(folder, env, checkpoint)[:2])
@@ -69,16 +69,6 @@ def crossplay(
         for j, second in enumerate(sides)
     }
     return Crossplay(sides[0].program.env.spec, tuple(names), episodes, scores)
-
-
-def short_names(paths: Sequence[Path]) -> list[str]:
-    """The folders' names, with those above them where names alone are the same."""
-    depth = 1
-    while len({path.parts[-depth:] for path in paths}) < len(paths):
-        if depth > max(len(path.parts) for path in paths):
-            raise ConfigError(f"runs must be different ones, got {', '.join(map(str, paths))}")
-        depth += 1
-    return ["/".join(path.parts[-depth:]) for path in paths]
 
 
 def refuse_strangers(opened: Mapping[str, folders.Folder]) -> None:

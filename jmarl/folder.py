@@ -5,6 +5,7 @@ versions.json   packages, commit, device, command
 metrics/        seed-0.jsonl, ...: one JSON object a line, written as training goes
 checkpoints/    the run's state at some iterations
 summary.json    the end of a finished run; curve.png its learning curve
+absolute.json   the best teams' scores on many fresh episodes, once `jmarl eval --record` has run
 .lock           who trains here now
 """
 
@@ -14,7 +15,7 @@ import math
 import shlex
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,15 +45,19 @@ class Folder:
 
     def experiment(self) -> Experiment:
         """ConfigError if config.json does not hold one."""
-        try:
+        with self.reading("config.json"):
             return Experiment.from_json(self.read("config.json"))
+
+    @contextlib.contextmanager
+    def reading(self, name: str) -> Iterator[None]:
+        """What is wrong with a file becomes ConfigError."""
+        try:
+            yield
         except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
             if isinstance(error, ConfigError):
                 raise
-            where = self.path / "config.json"
-            raise ConfigError(
-                f"run must have a sound config.json, got {where} ({error!r})"
-            ) from error
+            where = self.path / name
+            raise ConfigError(f"run must have a sound {name}, got {where} ({error!r})") from error
 
     @property
     def go_on(self) -> str:
@@ -149,3 +154,13 @@ def open_folder(path: str | Path) -> Folder:
             f"run must be the folder of a run (one with config.json), got {str(path)!r}"
         )
     return folder
+
+
+def short_names(paths: Sequence[Path]) -> list[str]:
+    """The folders' names, with those above them where names alone are the same."""
+    depth = 1
+    while len({path.parts[-depth:] for path in paths}) < len(paths):
+        if depth > max(len(path.parts) for path in paths):
+            raise ConfigError(f"runs must be different ones, got {', '.join(map(str, paths))}")
+        depth += 1
+    return ["/".join(path.parts[-depth:]) for path in paths]

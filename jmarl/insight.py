@@ -20,7 +20,20 @@ from jmarl.versions import keep_compiled
 from jmarl.words import ALONE, pairs
 
 PLOTS = ("attention", "intrinsic")
+CURVES = "curves"
 HELP = """\
+jmarl plot [curves] RUN ... [--FLAG VALUE ...]
+
+Draws the evaluations of runs, finished or not, against environment steps: the interquartile mean of
+their seeds and its 95% bootstrap interval, a picture a task. `jmarl compare` gives the numbers.
+
+flags:
+  --out                   the PNG, or a folder for several [curves-TASK.png in this folder]
+  --measure               episode_return, win_rate, ... with commas between
+                          [returns and what the tasks measure]
+  --by                    settings: runs alike but for their seeds are one line; folder: none are
+                          [settings]
+
 jmarl plot attention|intrinsic RUN [--FLAG VALUE ...]
 
 Plays one greedy episode of a run's team and draws, step by step, what the team earned and
@@ -37,6 +50,7 @@ flags:
   --compile-cache         where compiled programs are kept between runs, or off [auto]
 """
 FLAGS = ("out", "seed", "team-seed", "compile-cache")
+CURVE_FLAGS = ("out", "measure", "by")
 
 
 @dataclass(frozen=True)
@@ -44,8 +58,8 @@ class Order:
     """What the words after `jmarl plot` ask for."""
 
     what: str
-    run: str
-    settings: dict[str, Any] = field(default_factory=dict)  # arguments of jmarl.plot, as texts
+    runs: tuple[str, ...]  # one, or several for curves
+    settings: dict[str, Any] = field(default_factory=dict)  # arguments, as texts
 
 
 def read_order(words: list[str]) -> Order | None:
@@ -53,19 +67,30 @@ def read_order(words: list[str]) -> Order | None:
     given, names = pairs(words)
     if "help" in given or "h" in given or not words:
         return None
-    if names:
-        find(names[0], PLOTS, "plot")
-    if len(names) != 2:
+    what, runs = parted(names)
+    if not runs or (len(runs) > 1 and what != CURVES):
         got = f"got {' '.join(names)!r}" if names else "got none"
         raise ConfigError(
-            f"plot takes what to draw and a run, {got}: jmarl plot {'|'.join(PLOTS)} RUN"
+            f"plot takes what to draw and a run, {got}: jmarl plot {'|'.join(PLOTS)} RUN, or "
+            f"jmarl plot {CURVES} RUN ..."
         )
-    order = Order(names[0], names[1])
+    order = Order(what, tuple(runs))
+    flags = CURVE_FLAGS if what == CURVES else FLAGS
     for flag, value in given.items():
         if value == ALONE:
             raise ConfigError(f"{flag} must have a value, got none")
-        order.settings[find(flag, FLAGS, "flag of plot").replace("-", "_")] = value
+        order.settings[find(flag, flags, f"flag of plot {what}").replace("-", "_")] = value
     return order
+
+
+def parted(names: Sequence[str]) -> tuple[str, Sequence[str]]:
+    """What to draw, and of which runs; where folders alone are named, their curves."""
+    known = (CURVES, *PLOTS)
+    if not names:
+        return "", ()
+    if names[0] not in known and folders.place("run", names[0]).is_dir():
+        return CURVES, names
+    return find(names[0], known, "plot"), names[1:]
 
 
 def help_text() -> str:

@@ -19,8 +19,8 @@ import jmarl_envs
 from jmarl import checkpoint
 from jmarl.cli import main
 from jmarl.config import experiment
-from jmarl.contest import Side, refuse_other_teams, short_names
-from jmarl.folder import create
+from jmarl.contest import Side, refuse_other_teams
+from jmarl.folder import create, short_names
 from jmarl.pairings import mixed, pairing_keys
 from jmarl.plots import crossplay_tables
 from jmarl.program import Program

@@ -97,7 +97,8 @@ SCENARIOS: Mapping[str, Scenario] = {
         "MPE_simple_spread_v3",
         "agents cover all landmarks without touching each other",
         "each: (1 - local_ratio) x minus every landmark's distance to its nearest agent, "
-        "local_ratio x minus its own contacts",
+        "local_ratio x minus its own contacts; of 3 agents in 25 steps, a return r is 3 r where "
+        "agents are summed (JaxMARL), 6 r - 75 in EPyMARL's paper, 18 r - 225 in the first MPE",
         options={"num_agents": _count(3), "num_landmarks": _count(3), "local_ratio": _RATIO},
         lacks=("the papers' rewards (summed over agents, counting contact with oneself)",),
     ),

@@ -34,7 +34,8 @@ ENTRIES = (
         simple_spread,
         "agents cover all landmarks without touching each other",
         "all: the sum over agents of minus every landmark's distance to its nearest agent, minus "
-        "own contacts (one with oneself); the other variants do not sum",
+        "own contacts (one with oneself); the other variants do not sum: of 3 agents in 25 steps, "
+        "a return r is (r + 75) / 6 in pettingzoo's",
         "cooperative_navigation",
     ),
     _entry(
