@@ -122,10 +122,6 @@ class Measured:
             for pair in combinations(within[0], 2)
         ]
 
-    def iqm(self, scores: np.ndarray) -> Estimate:
-        """Of scores [..., S] of one variant's seeds."""
-        return bootstrap(interquartile_mean, scores)
-
     def as_json(self) -> dict[str, Any]:
         return {
             "compared_by": self.compared,
