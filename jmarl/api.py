@@ -1,7 +1,7 @@
 """What `import jmarl` offers: environments, algorithms, training, trained teams."""
 
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack, closing
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -30,6 +30,7 @@ from jmarl.resuming import altered, resumed, tell
 from jmarl.signals import Stop
 from jmarl.sinks import JsonLines, Sink, Watch
 from jmarl.statistics import interval
+from jmarl.tracking import following, require_tracking
 from jmarl.types import Algorithm, Environment, EnvSpec, Key, Policy, View
 from jmarl.versions import banner, keep_compiled, versions
 from jmarl_envs.film import Take, scenes
@@ -103,14 +104,17 @@ def train(
     progress: bool = True,
     sinks: Sequence[Sink] = (),
     compile_cache: str = "auto",
+    wandb: str = "off",
     **settings: Any,
 ) -> Result:
     """Train `seeds` teams side by side; settings are those of `jmarl train ALGORITHM --help`.
 
     `env` is a name or an environment of your own. The run folder is `out`, by default
     runs/<algorithm>-<environment>-<time>; None writes nothing. Raises ConfigError before
-    anything is written. `compile_cache`: where compiled programs are kept, or "off".
+    anything is written. `compile_cache`: where compiled programs are kept, or "off". `wandb`:
+    "offline" or "online" tells it too, a run for each seed (jmarl.tracking).
     """
+    require_tracking(wandb, out)
     cache = keep_compiled(compile_cache)
     name = own_name(env) if isinstance(env, str) else env.spec.name
     plan = experiment(algorithm, preset, env_options, {**settings, "env": name})
@@ -129,7 +133,7 @@ def train(
     if out is None:
         return finish(Fit(program, None, memory=memory), heading, sinks)
     folder = folders.create(str(out), plan, versions())
-    with locked(folder.path), folder.kept_if_used():
+    with locked(folder.path), folder.kept_if_used(), shown(folder, wandb, made):
         return finish(Fit(program, folder, memory=memory), heading, sinks)
 
 
@@ -143,14 +147,16 @@ def resume(
     progress: bool = True,
     sinks: Sequence[Sink] = (),
     compile_cache: str = "auto",
+    wandb: str = "off",
     **settings: Any,
 ) -> Result:
     """Go on with a run from its newest whole checkpoint, to the end of its settings.
 
     Of the settings, total_steps, checkpoint_minutes, keep_checkpoints and nonfinite may be others
     than the run's; the rest may be given, but not changed. `env` is needed where it has no
-    registered name.
+    registered name. `wandb` as for `train`.
     """
+    require_tracking(wandb, run)
     cache = keep_compiled(compile_cache)
     folder = folders.open_folder(run)
     settings |= {"env": own_name(env)} if isinstance(env, str) and env else {}
@@ -165,7 +171,17 @@ def resume(
         if plan.run.deterministic:
             require_determinism()
         fit = resumed(folder, plan, lambda plan: env_again(plan, env))
-        return finish(fit, banner(cache) if progress else "", sinks)
+        with shown(folder, wandb, fit.program.env):
+            return finish(fit, banner(cache) if progress else "", sinks)
+
+
+@contextmanager
+def shown(folder: Folder, wandb: str, env: Environment[Any]) -> Iterator[None]:
+    """wandb is told of the run meanwhile, and shown an episode of its best team at the end."""
+    with following(folder.path, wandb):
+        yield
+        if wandb != "off":
+            render(folder.path, out=folder.path / "episode.gif", env=env)
 
 
 def finish(fit: Fit, heading: str, sinks: Sequence[Sink]) -> Result:

@@ -159,6 +159,7 @@ def train(words: list[str]) -> int:
         "env_options": order.env_options,
         "progress": order.flags.get("quiet") != "true",
         "compile_cache": order.flags.get("compile-cache", "auto"),
+        "wandb": order.flags.get("wandb", "off"),
     }
     if "resume" in order.flags:
         if "out" in order.flags:

@@ -15,7 +15,7 @@ class Order:
     algorithm: str
     settings: dict[str, str]
     env_options: dict[str, Any]
-    flags: dict[str, str]  # out, preset, resume, compile-cache, quiet
+    flags: dict[str, str]  # out, preset, resume, compile-cache, wandb, quiet
 
 
 FLAGS = {
@@ -24,6 +24,7 @@ FLAGS = {
     "resume": "go on with the run in this folder; --total-steps and what is saved may change",
     "compile-cache": "where compiled programs are kept between runs, or off [auto]",
     "env.NAME": "an option of the environment, as in --env.episode_limit 50; see `jmarl envs ENV`",
+    "wandb": "off, offline or online: tell wandb too, a run for each seed [off]",
     "quiet": "no progress",
 }
 SWITCHES = ("quiet", "no-quiet")

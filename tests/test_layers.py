@@ -36,7 +36,7 @@ FACES = {
 }
 SUITES = {"jmarl_envs", "jaxmarl", "jumanji"}
 EDGES = {  # the one module or package that may import each of these
-    "wandb": "jmarl/sinks.py",
+    "wandb": "jmarl/follower.py",
     "orbax": "jmarl/checkpoint.py",
     "matplotlib": "jmarl/plots/",
     "PIL": "envs/jmarl_envs/raster.py",
@@ -174,7 +174,7 @@ LAWFUL = [
     ("jmarl/networks/agents.py", "from flax import linen as nn\nfrom .base import Net"),
     ("jmarl/algorithms/qmix.py", "from jmarl.algorithms import value_decomposition"),
     ("jmarl/fit.py", "from jmarl import sinks, train\nprint('epoch')"),
-    ("jmarl/sinks.py", "def sink():\n    import wandb"),
+    ("jmarl/follower.py", "import wandb"),
     ("jmarl/plots/comparison.py", "from matplotlib.figure import Figure"),
     ("jmarl/cli.py", "import jmarl\nimport jmarl_envs\nfrom jmarl import fit\nprint(1)"),
     ("jmarl/__init__.py", "from jmarl.cli import main\nfrom jmarl.loop import train"),
