@@ -32,6 +32,7 @@ Multi-agent reinforcement learning in JAX.
   jmarl crossplay RUN RUN ...             let every team of a run meet every team of another
   jmarl compare RUN RUN ...               what several runs come to, with intervals; pictures
   jmarl plot RUN ...                      draw learning curves
+  jmarl sweep FILE                        train every trial of a wandb sweep's file, side by side
   jmarl plot attention|intrinsic RUN      draw whom a team attends to, what it rewards itself for
 
 Exit codes: 0; 1 a run's folder, a picture or stdout could not be written; 2 wrong use;
@@ -123,6 +124,7 @@ def command(words: list[str]) -> int:
         "eval": evaluate,
         "crossplay": crossplay,
         "compare": compare,
+        "sweep": sweep,
         "render": render,
         "plot": plot,
         "envs": envs,
@@ -270,6 +272,12 @@ def compare(words: list[str]) -> int:
 def listed(names: str) -> list[str]:
     """Of texts with commas between."""
     return [name for name in names.split(",") if name]
+
+
+def sweep(words: list[str]) -> int:
+    from jmarl.cli_sweep import sweep as run
+
+    return run(words)
 
 
 def render(words: list[str]) -> int:

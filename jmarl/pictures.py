@@ -14,6 +14,8 @@ from jmarl.folder import place, sound
 from jmarl.marl_eval import as_marl_eval
 from jmarl.recording import place_of
 from jmarl.standings import reward
+from jmarl.sweep import Swept
+from jmarl.sweep_file import Sweep
 
 Drawings = Mapping[Path, Callable[[], Any]]  # where, and what makes the figure
 MADE_BY, STEP_COUNT = b'"made_by": "jmarl compare', b'"step_count"'  # mark files that are ours
@@ -77,6 +79,13 @@ def curves(
     if len(drawings) < len(figures):
         raise ConfigError(f"out must be a folder for several tasks' curves, got {str(out)!r}")
     return draw_all(drawings)
+
+
+def sweep_picture(path: Path, sweep: Sweep, found: Sequence[Swept]) -> Path:
+    """Scores against each parameter: sweep.png in the sweep's folder."""
+    from jmarl.plots.sweep import sweep_panels
+
+    return draw_all({path / "sweep.png": partial(sweep_panels, sweep, found)})[0]
 
 
 def draw_all(drawings: Drawings) -> list[Path]:

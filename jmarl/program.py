@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any
@@ -88,13 +88,20 @@ class Without:
 class Program:
     """The compiled functions of one experiment; all arrays have a leading seed axis [S].
 
-    One that has `begun` keeps the chunks it began with, however much longer it is to last.
+    One that has `begun` keeps the chunks it began with, however much longer it is to last. With
+    `trials`, numbers of the config by name, all are trained side by side: S is then trials times
+    seeds, the seeds of a trial next to each other.
     """
 
     def __init__(
-        self, env: Environment[Any], experiment: Experiment, begun: Schedule | None = None
+        self,
+        env: Environment[Any],
+        experiment: Experiment,
+        begun: Schedule | None = None,
+        trials: Sequence[Mapping[str, float]] = (),
     ) -> None:
         self.env, self.experiment = env, experiment
+        self.config, self.axes = with_trials(experiment, trials)
         self.mesh = parse(experiment.run.mesh)
         self.refuse_uneven()
         run, limit = experiment.run, env.spec.episode_limit
@@ -119,7 +126,7 @@ class Program:
             episodic=experiment.episodic,
             spread=self.mesh.size > 1,
         )
-        self.seeds = range(run.seed, run.seed + run.seeds)
+        self.seeds = range(run.seed, run.seed + max(1, len(trials)) * run.seeds)  # of trials: rows
         self.compile_seconds: dict[str, float] = {}
         self.temporaries: dict[str, int] = {}  # bytes that each compiled function takes in passing
 
@@ -184,7 +191,8 @@ class Program:
         return self._keys()
 
     def _keys(self) -> tuple[Array, Array]:
-        seeds = self.experiment.run.seed + jnp.arange(self.experiment.run.seeds)
+        run = self.experiment.run
+        seeds = run.seed + jnp.arange(len(self.seeds)) % run.seeds
         both = jax.vmap(lambda seed: jax.random.split(jax.random.key(seed)))(seeds)
         return both[:, 0], both[:, 1]
 
@@ -192,25 +200,30 @@ class Program:
     def opened(self) -> tuple[Run, Transition]:
         """Shapes and dtypes of a run and of a rollout, found without an array of any size."""
         keys, _ = jax.eval_shape(self._keys)
-        return jax.eval_shape(self._open, keys, self.experiment.config)
+        return jax.eval_shape(self._open, keys, self.config)
 
     @cached_property
     def state(self) -> Any:
         """Shapes and dtypes of a run."""
         keys, _ = jax.eval_shape(self._keys)
-        return jax.eval_shape(self._start, keys, self.experiment.config)[0]
+        return jax.eval_shape(self._start, keys, self.config)[0]
 
     def _open(self, keys: Array, config: Any) -> tuple[Run, Transition]:
-        return jax.vmap(self.loop(config).open)(keys)
+        return self.each(lambda loop, key: loop.open(key), config, keys)
 
     def _start(self, keys: Array, config: Any) -> Any:
-        return jax.vmap(self.loop(config).start)(keys)
+        return self.each(lambda loop, key: loop.start(key), config, keys)
 
     def _chunk(self, run: Run, first: Array, config: Any) -> Any:
-        return jax.vmap(self.loop(config).chunk, (0, None))(run, first)
+        return self.each(lambda loop, run: loop.chunk(run, first), config, run)
 
     def _evaluate(self, run: Run, keys: Array, config: Any) -> Any:
-        return jax.vmap(self.loop(config).evaluate)(run, keys)
+        return self.each(lambda loop, *args: loop.evaluate(*args), config, run, keys)
+
+    def each(self, function: Callable[..., Any], config: Any, *args: Any) -> Any:
+        """`function(loop, ...)` for each row of `args` [S, ...], with the row's own config."""
+        one = lambda config, *args: function(self.loop(config), *args)
+        return jax.vmap(one, (self.axes, *(0 for _ in args)))(config, *args)
 
     @cached_property
     def start(self) -> Callable[..., Any]:
@@ -238,7 +251,7 @@ class Program:
 
         `function` takes the config last; `places` are those of its other arguments and its results.
         """
-        mesh, config = self.mesh, self.experiment.config
+        mesh, config = self.mesh, self.config
         takes = (*places[0], mesh.everywhere)
         began = time.monotonic()
         with apart(mesh.env > 1):
@@ -251,8 +264,8 @@ class Program:
 
     def try_shapes(self) -> None:
         """Trace everything, so that what cannot be is found before anything is written."""
-        jax.eval_shape(self._chunk, self.state, jnp.int32(0), self.experiment.config)
-        jax.eval_shape(self._evaluate, self.state, self.keys[1], self.experiment.config)
+        jax.eval_shape(self._chunk, self.state, jnp.int32(0), self.config)
+        jax.eval_shape(self._evaluate, self.state, self.keys[1], self.config)
 
     @property
     def caution(self) -> str:
@@ -281,6 +294,17 @@ class Program:
         places = (everywhere,), everywhere
         play = self.compiled("random", function, places, key := jax.random.key(2**31 - 1))
         return {name: float(x) for name, x in play(key).items()}
+
+
+def with_trials(experiment: Experiment, trials: Sequence[Mapping[str, float]]) -> tuple[Any, Any]:
+    """The config, with numbers [S] where trials differ; and its axes, as vmap takes them."""
+    config, seeds = experiment.config, experiment.run.seeds
+    if not trials:
+        return config, None
+    rows = {name: [t[name] for t in trials for _ in range(seeds)] for name in trials[0]}
+    values = {name: jnp.asarray(row, jnp.float32) for name, row in rows.items()}
+    axes = replace(jax.tree.map(lambda _: None, config), **dict.fromkeys(values, 0))
+    return replace(config, **values), axes
 
 
 def shared_out(config: Any) -> set[str]:
