@@ -24,6 +24,7 @@ from jmarl.files import told
 from jmarl.fit import Fit
 from jmarl.folder import Folder
 from jmarl.lock import locked
+from jmarl.preset_files import planned
 from jmarl.program import Program
 from jmarl.recording import Player, Rendered, Settings, place_of, record
 from jmarl.resuming import altered, resumed, tell
@@ -96,7 +97,7 @@ class Result:
 
 def train(
     algorithm: str,
-    env: str | Environment[Any],
+    env: str | Environment[Any] = "",
     *,
     preset: str = "",
     env_options: Mapping[str, Any] | None = None,
@@ -109,22 +110,19 @@ def train(
 ) -> Result:
     """Train `seeds` teams side by side; settings are those of `jmarl train ALGORITHM --help`.
 
-    `env` is a name or an environment of your own. The run folder is `out`, by default
-    runs/<algorithm>-<environment>-<time>; None writes nothing. Raises ConfigError before
-    anything is written. `compile_cache`: where compiled programs are kept, or "off". `wandb`:
-    "offline" or "online" tells it too, a run for each seed (jmarl.tracking).
+    `algorithm` is a name, or a preset file, whose words all else given overrides: its name
+    (@qmix/smax-3m; `jmarl config` lists them) or path (mine.yaml). `env` is a name or an
+    environment of your own; by default the file's or the algorithm's. The run folder is `out`,
+    by default runs/<algorithm>-<environment>-<time>; None writes nothing. Raises ConfigError
+    before anything is written. `compile_cache`: where compiled programs are kept, or "off".
+    `wandb`: "offline" or "online" tells it too, a run for each seed (jmarl.tracking).
     """
     require_tracking(wandb, out)
     cache = keep_compiled(compile_cache)
-    name = own_name(env) if isinstance(env, str) else env.spec.name
-    plan = experiment(algorithm, preset, env_options, {**settings, "env": name})
+    plan = plan_of(algorithm, env, preset, env_options or {}, settings)
     if plan.run.deterministic:
         require_determinism()
     made = env_of(plan) if isinstance(env, str) else env
-    if not isinstance(env, str):
-        plan = replace(plan, own_env=True)
-        if env_options:
-            raise ConfigError(f"env_options are for environments by name, got {dict(env_options)}")
     program = Program(made, plan)
     memory = forecast.foreseen(program)
     program.refuse_impossible()
@@ -135,6 +133,24 @@ def train(
     folder = folders.create(str(out), plan, versions())
     with locked(folder.path), folder.kept_if_used(), shown(folder, wandb, made):
         return finish(Fit(program, folder, memory=memory), heading, sinks)
+
+
+def plan_of(
+    algorithm: str,
+    env: str | Environment[Any],
+    preset: str,
+    env_options: Mapping[str, Any],
+    settings: Mapping[str, Any],
+) -> Experiment:
+    """What to train; an environment has jmarl's name. Raises ConfigError."""
+    if isinstance(env, str):
+        given = {**settings, "env": own_name(env)} if env else settings
+        plan = planned(algorithm, preset, env_options, given)
+        return replace(plan, run=replace(plan.run, env=own_name(plan.run.env)))
+    if env_options:
+        raise ConfigError(f"env_options are for environments by name, got {dict(env_options)}")
+    plan = planned(algorithm, preset, settings={**settings, "env": env.spec.name})
+    return replace(plan, env_options={}, own_env=True)
 
 
 def resume(

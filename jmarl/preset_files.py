@@ -12,6 +12,7 @@ experiments/presets; a wheel holds them beside this file, as presets/.
 """
 
 import contextlib
+import difflib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -84,10 +85,12 @@ def shipped() -> dict[str, Path]:
 def path_of(word: str) -> Path:
     if not word.startswith("@"):
         return place("preset file", word)
-    try:
-        return find(word, shipped(), "preset file")
-    except ConfigError as error:
-        raise ConfigError(f"{error}; `jmarl config` lists them") from None
+    known = shipped()
+    if word not in known:
+        near = difflib.get_close_matches(word, known, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise ConfigError(f"no preset file is named {word!r}{hint}; `jmarl config` lists them")
+    return known[word]
 
 
 def result_of(path: Path) -> str:
