@@ -14,7 +14,7 @@ from jax import Array
 import jmarl_envs
 from jmarl import checkpoint as checkpoints
 from jmarl import folder as folders
-from jmarl import forecast
+from jmarl import forecast, weights
 from jmarl.algorithms import ALL
 from jmarl.config import Experiment, experiment, find, hints, of_type, within
 from jmarl.determinism import require_determinism
@@ -310,17 +310,31 @@ def load_policy(
     env: Environment[Any] | None = None,
     checkpoint: str | int = "newest",
 ) -> Team:
-    """A trained team from a run folder, of `seed`, or of the one that evaluated best.
+    """A trained team from a run folder, of `seed`, or of the one that evaluated best; or the one
+    that `jmarl export` wrote, from its folder or safetensors file.
 
     `checkpoint` is "newest", "best" (each seed where it evaluated best) or an iteration that is
     there. `env` is needed where it has no registered name. Raises ConfigError if there is no such
     run, checkpoint or seed.
     """
+    if file := weights.found(run):
+        return exported_team(weights.read(file), seed, env)
     folder = folders.open_folder(run)
     program, learners, scores = trained(folder, env, checkpoint)
     seed, learner = team_of(program, learners, scores, seed)
     loop = program.loop(program.experiment.config)
     return Team(program.env, seed, loop.algorithm.exploit(learner))
+
+
+def exported_team(saved: weights.Weights, seed: int | None, env: Environment[Any] | None) -> Team:
+    """The only one that is in the file."""
+    if seed not in (None, saved.seed):
+        raise ConfigError(f"training seed must be that of {saved.path}, {saved.seed}, got {seed}")
+    plan = saved.experiment
+    env = env or env_of(plan)
+    plan.recipe.suits(env.spec, plan.config)
+    algorithm = plan.recipe.make(env.spec, plan.config)
+    return Team(env, saved.seed, algorithm.exploit(saved.learner(algorithm, env.spec)))
 
 
 def team_of(

@@ -30,6 +30,7 @@ Multi-agent reinforcement learning in JAX.
   jmarl config [qmix --env smax/3m ...]   all settings as a preset file; alone, the files there are
   jmarl train --resume RUN                go on with a run
   jmarl eval RUN                          play fresh episodes with its teams
+  jmarl export RUN                        its best team for use elsewhere, jax alone too
   jmarl render ENV|RUN                    write a GIF of an episode
   jmarl crossplay RUN RUN ...             let every team of a run meet every team of another
   jmarl compare RUN RUN ...               what several runs come to, with intervals; pictures
@@ -125,6 +126,7 @@ def command(words: list[str]) -> int:
         "train": train,
         "config": config,
         "eval": evaluate,
+        "export": export,
         "crossplay": crossplay,
         "compare": compare,
         "sweep": sweep,
@@ -217,6 +219,12 @@ def evaluate(words: list[str]) -> int:
         table.add_row(name, f"{floor[name]:.3f}", *(f"{value:.3f}" for value in values))
     show(table)
     return 0
+
+
+def export(words: list[str]) -> int:
+    from jmarl import cli_files
+
+    return cli_files.export(words)
 
 
 def crossplay(words: list[str]) -> int:

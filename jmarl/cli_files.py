@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from jmarl.cli import CHECKPOINT, Parser
 from jmarl.fields import ConfigError
 
 CONFIG_HELP = """\
@@ -37,4 +38,31 @@ def config(words: list[str]) -> int:
     plan = api.plan_of(order.algorithm, env, preset, order.env_options, settings)
     plan.recipe.suits(api.env_of(plan).spec, plan.config)
     print(preset_files.as_yaml(plan), end="")
+    return 0
+
+
+def export(words: list[str]) -> int:
+    about = (
+        "Write a run's team for use elsewhere: weights for jmarl.load_policy (policy.safetensors), "
+        "and functions of a single agent that jax alone runs (reset.stablehlo, act.stablehlo; "
+        "policy.json tells what they take)."
+    )
+    parser = Parser(prog="jmarl export", description=about)
+    parser.add_argument("run", help="the run's folder")
+    parser.add_argument(
+        "--seed", help="the training seed of the team [the one that evaluated best]"
+    )
+    parser.add_argument("--checkpoint", default="newest", help=CHECKPOINT)
+    told = "a new or empty folder [ALGORITHM-ENV-seed-SEED in this one, numbered if it is there]"
+    parser.add_argument("--out", default="", help=told)
+    args = parser.parse_args(words)
+    from jmarl.config import of_type
+    from jmarl.exporting import export_policy
+
+    seed = None if args.seed is None else of_type("seed", args.seed, int)
+    made = export_policy(args.run, seed, args.checkpoint, args.out)
+    print(f"{made.about['algorithm']} on {made.about['env']}, team of seed {made.about['seed']}")
+    for path in sorted(made.path.iterdir()):
+        print(f"  wrote      {path} ({path.stat().st_size / 1000:,.0f} kB)")
+    print(f'\nteam = jmarl.load_policy("{made.path}")\n\nor with jax alone:\n\n{made.use}', end="")
     return 0

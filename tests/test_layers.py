@@ -40,7 +40,6 @@ EDGES = {  # the one module or package that may import each of these
     "orbax": "jmarl/checkpoint.py",
     "matplotlib": "jmarl/plots/",
     "PIL": "envs/jmarl_envs/raster.py",
-    "yaml": "jmarl/preset_files.py",
     "safetensors": "jmarl/weights.py",
 }
 SIDE_EFFECTS = {"print", "debug.print", "breakpoint"}
