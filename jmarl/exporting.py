@@ -24,6 +24,7 @@ from jmarl.versions import versions
 
 FORMAT, ABOUT = "jmarl policy 1", "policy.json"
 USE = """\
+# pip install jax flatbuffers
 from pathlib import Path
 from jax import export
 read = lambda name: bytearray(Path("{folder}", f"{{name}}.stablehlo").read_bytes())

@@ -6,7 +6,7 @@ draws what the team would draw with the same key. One file serves all agents, wh
 where they share a network it is stored once. The price is that a row computes the whole team.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,18 +57,11 @@ class Agent:
 
     def exported(self) -> dict[str, export.Exported]:
         """Both functions over rows [b], one for each agent that acts."""
-        (b,) = export.symbolic_shape("b")
-        rows = lambda tree: jax.tree.map(
-            lambda x: jax.ShapeDtypeStruct((b, *x.shape), x.dtype), tree
-        )
         who, keys = jnp.int32(0), jax.random.key_data(jax.random.key(0))
         carry = jax.eval_shape(self.reset, who, keys)
-        inputs = {"reset": (who, keys), "act": (who, carry, self.example(), keys)}
         return {
-            name: export.export(jax.jit(jax.vmap(getattr(self, name))), platforms=PLATFORMS)(
-                *rows(args)
-            )
-            for name, args in inputs.items()
+            "reset": over_rows(self.reset, who, keys),
+            "act": over_rows(self.act, who, carry, self.example(), keys),
         }
 
     # --- between one agent and a team -----------------------------------------------------------
@@ -122,6 +115,13 @@ class Agent:
             if x.shape[:2] != (1, self.spec.num_agents):
                 raise ConfigError(f"policies must remember agent by agent, got {name} {x.shape}")
         return like
+
+
+def over_rows(function: Callable[..., Any], *args: Any) -> export.Exported:
+    """Of a function of one agent, and examples of what it takes, with an axis [b] before all."""
+    (b,) = export.symbolic_shape("b")
+    rows = jax.tree.map(lambda x: jax.ShapeDtypeStruct((b, *x.shape), x.dtype), args)
+    return export.export(jax.jit(jax.vmap(function)), platforms=PLATFORMS)(*rows)
 
 
 def described(functions: Mapping[str, export.Exported]) -> dict[str, Any]:

@@ -77,7 +77,7 @@ def play(team: jmarl.Team, steps: int = 6) -> tuple[View, Array, Array]:
     return views, keys, actions
 
 
-def own_views(plan: Experiment, view: View) -> dict[str, np.ndarray]:
+def own_views(plan: Experiment, view: View) -> dict[str, Any]:
     """What the functions take of views [T, ...], without `last`, which the players know."""
     if not plan.recipe.entities:
         return {"obs": view.obs, "available": view.available}
@@ -96,13 +96,9 @@ def store(name: str, folder: Path) -> None:
     assert team.seed == 5
     views, keys, actions = play(team)
     assert len(np.unique(actions[..., 0] if actions.ndim > 2 else actions)) > 1
-    np.savez(
-        folder / "episode.npz",
-        keys=jax.random.key_data(keys),
-        open_key=jax.random.key_data(KEY),
-        actions=actions,
-        **own_views(plan, views),
-    )
+    episode: dict[str, Any] = own_views(plan, views) | {"actions": actions}
+    data = {"keys": jax.random.key_data(keys), "open_key": jax.random.key_data(KEY)}
+    np.savez(folder / "episode.npz", **data, **episode)
 
 
 def act_alone(folders: Sequence[Path]) -> None:
