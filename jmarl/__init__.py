@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from jmarl.comparison import Comparison as Comparison
     from jmarl.comparison import compare as compare
     from jmarl.contest import crossplay as crossplay
+    from jmarl.exporting import Exported as Exported
+    from jmarl.exporting import export_policy as export_policy
     from jmarl.fields import ConfigError as ConfigError
     from jmarl.insight import attention as attention
     from jmarl.insight import intrinsic as intrinsic
@@ -40,6 +42,7 @@ OFFERED = {
     **dict.fromkeys(("Comparison", "compare"), "jmarl.comparison"),
     "Crossplay": "jmarl.pairings",
     "crossplay": "jmarl.contest",
+    **dict.fromkeys(("Exported", "export_policy"), "jmarl.exporting"),
     "Rendered": "jmarl.recording",
     "record_absolute": "jmarl.absolute",
     **dict.fromkeys(("attention", "intrinsic", "plot"), "jmarl.insight"),

@@ -14,7 +14,7 @@ from jax import Array
 import jmarl_envs
 from jmarl import checkpoint as checkpoints
 from jmarl import folder as folders
-from jmarl import forecast
+from jmarl import forecast, weights
 from jmarl.algorithms import ALL
 from jmarl.config import Experiment, experiment, find, hints, of_type, within
 from jmarl.determinism import require_determinism
@@ -24,6 +24,7 @@ from jmarl.files import told
 from jmarl.fit import Fit
 from jmarl.folder import Folder
 from jmarl.lock import locked
+from jmarl.preset_files import planned
 from jmarl.program import Program
 from jmarl.recording import Player, Rendered, Settings, place_of, record
 from jmarl.resuming import altered, resumed, tell
@@ -96,7 +97,7 @@ class Result:
 
 def train(
     algorithm: str,
-    env: str | Environment[Any],
+    env: str | Environment[Any] = "",
     *,
     preset: str = "",
     env_options: Mapping[str, Any] | None = None,
@@ -109,22 +110,19 @@ def train(
 ) -> Result:
     """Train `seeds` teams side by side; settings are those of `jmarl train ALGORITHM --help`.
 
-    `env` is a name or an environment of your own. The run folder is `out`, by default
-    runs/<algorithm>-<environment>-<time>; None writes nothing. Raises ConfigError before
-    anything is written. `compile_cache`: where compiled programs are kept, or "off". `wandb`:
-    "offline" or "online" tells it too, a run for each seed (jmarl.tracking).
+    `algorithm` is a name, or a preset file, whose words all else given overrides: its name
+    (@qmix/smax-3m; `jmarl config` lists them) or path (mine.yaml). `env` is a name or an
+    environment of your own; by default the file's or the algorithm's. The run folder is `out`,
+    by default runs/<algorithm>-<environment>-<time>; None writes nothing. Raises ConfigError
+    before anything is written. `compile_cache`: where compiled programs are kept, or "off".
+    `wandb`: "offline" or "online" tells it too, a run for each seed (jmarl.tracking).
     """
     require_tracking(wandb, out)
     cache = keep_compiled(compile_cache)
-    name = own_name(env) if isinstance(env, str) else env.spec.name
-    plan = experiment(algorithm, preset, env_options, {**settings, "env": name})
+    plan = plan_of(algorithm, env, preset, env_options or {}, settings)
     if plan.run.deterministic:
         require_determinism()
     made = env_of(plan) if isinstance(env, str) else env
-    if not isinstance(env, str):
-        plan = replace(plan, own_env=True)
-        if env_options:
-            raise ConfigError(f"env_options are for environments by name, got {dict(env_options)}")
     program = Program(made, plan)
     memory = forecast.foreseen(program)
     program.refuse_impossible()
@@ -135,6 +133,24 @@ def train(
     folder = folders.create(str(out), plan, versions())
     with locked(folder.path), folder.kept_if_used(), shown(folder, wandb, made):
         return finish(Fit(program, folder, memory=memory), heading, sinks)
+
+
+def plan_of(
+    algorithm: str,
+    env: str | Environment[Any],
+    preset: str,
+    env_options: Mapping[str, Any],
+    settings: Mapping[str, Any],
+) -> Experiment:
+    """What to train; an environment has jmarl's name. Raises ConfigError."""
+    if isinstance(env, str):
+        given = {**settings, "env": own_name(env)} if env else settings
+        plan = planned(algorithm, preset, env_options, given)
+        return replace(plan, run=replace(plan.run, env=own_name(plan.run.env)))
+    if env_options:
+        raise ConfigError(f"env_options are for environments by name, got {dict(env_options)}")
+    plan = planned(algorithm, preset, settings={**settings, "env": env.spec.name})
+    return replace(plan, env_options={}, own_env=True)
 
 
 def resume(
@@ -294,17 +310,31 @@ def load_policy(
     env: Environment[Any] | None = None,
     checkpoint: str | int = "newest",
 ) -> Team:
-    """A trained team from a run folder, of `seed`, or of the one that evaluated best.
+    """A trained team from a run folder, of `seed`, or of the one that evaluated best; or the one
+    that `jmarl export` wrote, from its folder or safetensors file.
 
     `checkpoint` is "newest", "best" (each seed where it evaluated best) or an iteration that is
     there. `env` is needed where it has no registered name. Raises ConfigError if there is no such
     run, checkpoint or seed.
     """
+    if file := weights.found(run):
+        return exported_team(weights.read(file), seed, env)
     folder = folders.open_folder(run)
     program, learners, scores = trained(folder, env, checkpoint)
     seed, learner = team_of(program, learners, scores, seed)
     loop = program.loop(program.experiment.config)
     return Team(program.env, seed, loop.algorithm.exploit(learner))
+
+
+def exported_team(saved: weights.Weights, seed: int | None, env: Environment[Any] | None) -> Team:
+    """The only one that is in the file."""
+    if seed not in (None, saved.seed):
+        raise ConfigError(f"training seed must be that of {saved.path}, {saved.seed}, got {seed}")
+    plan = saved.experiment
+    env = env or env_of(plan)
+    plan.recipe.suits(env.spec, plan.config)
+    algorithm = plan.recipe.make(env.spec, plan.config)
+    return Team(env, saved.seed, algorithm.exploit(saved.learner(algorithm, env.spec)))
 
 
 def team_of(

@@ -25,9 +25,12 @@ Multi-agent reinforcement learning in JAX.
   jmarl algos                             what there is to learn with
   jmarl train maddpg --env mpe/simple_spread --total-steps 2e6 --seeds 4
   jmarl train qmix --env smax/3m          cooperative teams; vdn, qatten, ... likewise
+  jmarl train @qmix/smax-3m               settings of a study, from a preset file; or ./mine.yaml
   jmarl train maddpg --help               every setting, its default and meaning
+  jmarl config [qmix --env smax/3m ...]   all settings as a preset file; alone, the files there are
   jmarl train --resume RUN                go on with a run
   jmarl eval RUN                          play fresh episodes with its teams
+  jmarl export RUN                        its best team for use elsewhere, jax alone too
   jmarl render ENV|RUN                    write a GIF of an episode
   jmarl crossplay RUN RUN ...             let every team of a run meet every team of another
   jmarl compare RUN RUN ...               what several runs come to, with intervals; pictures
@@ -121,7 +124,9 @@ def is_wrong_use(error: ValueError) -> bool:
 def command(words: list[str]) -> int:
     commands = {
         "train": train,
+        "config": config,
         "eval": evaluate,
+        "export": export,
         "crossplay": crossplay,
         "compare": compare,
         "sweep": sweep,
@@ -152,7 +157,6 @@ def train(words: list[str]) -> int:
     if order is None:
         return 0
     from jmarl import api
-    from jmarl.config import experiment
     from jmarl.report import report
 
     settings: dict[str, Any] = dict(order.settings)
@@ -169,13 +173,18 @@ def train(words: list[str]) -> int:
         shared |= {"run": order.flags["resume"], "algorithm": order.algorithm}
         go = api.resume
     else:
-        settings = {"env": experiment(order.algorithm).run.env, **settings}
         shared |= {"out": order.flags.get("out", ""), "algorithm": order.algorithm}
         go = api.train
     with second_ends():
         result = go(**shared, **settings)
     report(result)
     return 0
+
+
+def config(words: list[str]) -> int:
+    from jmarl import cli_files
+
+    return cli_files.config(words)
 
 
 # --- eval, render, plot, envs, algos ------------------------------------------------------------
@@ -210,6 +219,12 @@ def evaluate(words: list[str]) -> int:
         table.add_row(name, f"{floor[name]:.3f}", *(f"{value:.3f}" for value in values))
     show(table)
     return 0
+
+
+def export(words: list[str]) -> int:
+    from jmarl import cli_files
+
+    return cli_files.export(words)
 
 
 def crossplay(words: list[str]) -> int:

@@ -7,7 +7,7 @@ import contextlib
 import hashlib
 import os
 import shutil
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
 SUMS = "SHA256SUMS"  # of every other file in a folder, as `sha256sum -c` reads them
@@ -27,6 +27,20 @@ def write_whole(path: Path, data: bytes) -> None:
         part.unlink(missing_ok=True)
         raise
     part.replace(path)
+
+
+def write_folder(path: Path, contents: Mapping[str, bytes]) -> None:
+    """A new or empty folder of files, in place all at once."""
+    part = path.with_name(f".{path.name}.part")
+    try:
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir(parents=True)
+        for name, data in contents.items():
+            write_whole(part / name, data)
+        part.replace(path)
+    except OSError:
+        shutil.rmtree(part, ignore_errors=True)
+        raise
 
 
 @contextlib.contextmanager

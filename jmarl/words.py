@@ -4,15 +4,16 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args, get_origin
 
 from jmarl.algorithms import ALL
-from jmarl.config import WHOLE, RunConfig, experiment, find, help_texts, hints, parse
+from jmarl.config import WHOLE, RunConfig, find, help_texts, hints, parse
 from jmarl.fields import ConfigError
+from jmarl.preset_files import planned, recipe_of
 
 
 @dataclass(frozen=True)
 class Order:
     """What the words after `jmarl train` ask for."""
 
-    algorithm: str
+    algorithm: str  # or a preset file
     settings: dict[str, str]
     env_options: dict[str, Any]
     flags: dict[str, str]  # out, preset, resume, compile-cache, wandb, quiet
@@ -44,7 +45,7 @@ def read_order(words: list[str]) -> Order | None:
         raise ConfigError(f"algorithm must be one name, got {' '.join(names)!r}")
     algorithm = names[0] if names else ""
     if algorithm:
-        find(algorithm, ALL, "algorithm")
+        recipe_of(algorithm)
     if helped:
         print(train_help(algorithm), end="")
         return None
@@ -54,7 +55,7 @@ def read_order(words: list[str]) -> Order | None:
 def sort_order(algorithm: str, given: dict[str, str]) -> Order:
     """Flags of the command, of the environment, and settings of the algorithm, told apart."""
     flags, env_options, settings = {}, {}, {}
-    configs = [ALL[algorithm].config] if algorithm else [r.config for r in ALL.values()]
+    configs = [recipe_of(algorithm).config] if algorithm else [r.config for r in ALL.values()]
     types = {n: t for config in (RunConfig(), *configs) for n, t in hints(type(config)).items()}
     dashed = {name.replace("_", "-"): name for name in sorted(types)}
     for flag, value in given.items():
@@ -107,15 +108,18 @@ def train_help(algorithm: str | None) -> str:
 
     lines = [f"jmarl train {algorithm or 'ALGORITHM'} [--FLAG VALUE ...]", ""]
     if not algorithm:
-        lines += ["algorithms (jmarl train ALGORITHM --help for its settings):"]
+        lines += [
+            "ALGORITHM may also be a preset file: ./mine.yaml, or one that `jmarl config` lists"
+        ]
+        lines += ["", "algorithms (jmarl train ALGORITHM --help for its settings):"]
         lines += [f"  {r.name:<26}{r.summary}" for r in ALL.values()] + [""]
     lines += ["flags:"] + [f"  --{name:<24}{text}" for name, text in FLAGS.items()]
-    plan = experiment(algorithm) if algorithm else None
+    plan = planned(algorithm) if algorithm else None
     groups: list[tuple[str, Any]] = [
         ("settings of every algorithm:", plan.run if plan else RunConfig())
     ]
     if plan:
-        groups.append((f"settings of {algorithm}:", plan.config))
+        groups.append((f"settings of {plan.algorithm}:", plan.config))
     for title, config in groups:
         lines += ["", title]
         types = hints(type(config))
@@ -125,7 +129,7 @@ def train_help(algorithm: str | None) -> str:
             text += f": {', '.join(choices)}" if choices else ""
             default = f"[{shown(getattr(config, name))}]"
             if plan and name in plan.unused:
-                text, default = f"not for {algorithm}{WHOLE}", ""
+                text, default = f"not for {plan.algorithm}{WHOLE}", ""
             lines.append(f"  {flag:<25} {text} {default}".rstrip())
     return "\n".join(lines) + "\n"
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from jmarl import __version__
+from jmarl.preset_files import shipped
 
 ROOT = Path(__file__).parents[1]
 
@@ -30,6 +31,13 @@ def dist_info(wheel: zipfile.ZipFile, name: str) -> str:
 def test_wheel_holds_both_packages_and_nothing_else(wheel: zipfile.ZipFile) -> None:
     tops = {name.split("/")[0] for name in wheel.namelist() if ".dist-info/" not in name}
     assert tops == {"jmarl", "jmarl_envs"}
+
+
+def test_wheel_holds_the_preset_files(wheel: zipfile.ZipFile) -> None:
+    folder = "jmarl/presets/"
+    packed = [name for name in wheel.namelist() if name.startswith(folder)]
+    names = {f"@{name.removeprefix(folder).removesuffix('.yaml')}" for name in packed}
+    assert names == shipped().keys()
 
 
 @pytest.mark.parametrize("package", ["jmarl", "jmarl_envs"])
