@@ -14,8 +14,7 @@ from jmarl.folder import place, sound
 from jmarl.marl_eval import as_marl_eval
 from jmarl.recording import place_of
 from jmarl.standings import reward
-from jmarl.sweep import Swept
-from jmarl.sweep_file import Sweep
+from jmarl.sweep_file import Sweep, Swept
 
 Drawings = Mapping[Path, Callable[[], Any]]  # where, and what makes the figure
 MADE_BY, STEP_COUNT = b'"made_by": "jmarl compare', b'"step_count"'  # mark files that are ours

@@ -10,7 +10,6 @@ import json
 import shlex
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,30 +20,17 @@ from jmarl import checkpoint, files, forecast
 from jmarl import folder as folders
 from jmarl.api import env_of, finish
 from jmarl.config import find
-from jmarl.evaluations import Evaluations, read
+from jmarl.evaluations import read
 from jmarl.fields import ConfigError
 from jmarl.fit import Fit
 from jmarl.folder import Folder
 from jmarl.lock import locked
 from jmarl.program import Program
-from jmarl.sweep_file import Sweep, Trial
+from jmarl.sweep_file import Sweep, Swept, Trial
 from jmarl.types import Environment
 from jmarl.versions import banner, keep_compiled, versions
 
 Part = Sequence[int]  # numbers of the trials that train side by side
-
-
-@dataclass(frozen=True)
-class Swept:
-    """A trial, and what its seeds came to."""
-
-    nth: int
-    trial: Trial
-    found: Evaluations
-
-    def score(self, measure: str) -> np.ndarray:
-        """[S] of the last evaluation."""
-        return self.found.scores[measure][-1]
 
 
 class PartFolder(Folder):

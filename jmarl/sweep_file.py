@@ -11,6 +11,7 @@ import numpy as np
 import yaml
 
 from jmarl.config import Experiment, experiment, find
+from jmarl.evaluations import Evaluations
 from jmarl.fields import ConfigError
 from jmarl.words import Order, read_order
 
@@ -56,6 +57,19 @@ class Sweep:
             "goal": self.goal,
             "trials": [dict(trial) for trial in self.trials],
         }
+
+
+@dataclass(frozen=True)
+class Swept:
+    """A trial, and what its seeds came to."""
+
+    nth: int
+    trial: Trial
+    found: Evaluations
+
+    def score(self, measure: str) -> np.ndarray:
+        """[S] of the last evaluation."""
+        return self.found.scores[measure][-1]
 
 
 def read_sweep(path: str | Path, count: int = 16, seed: int = 0) -> Sweep:

@@ -8,8 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from jmarl.evaluations import meaning
-from jmarl.sweep import Swept
-from jmarl.sweep_file import Sweep
+from jmarl.sweep_file import Sweep, Swept
 
 
 def sweep_panels(sweep: Sweep, found: Sequence[Swept]) -> Figure:
