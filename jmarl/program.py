@@ -208,6 +208,12 @@ class Program:
         keys, _ = jax.eval_shape(self._keys)
         return jax.eval_shape(self._start, keys, self.config)[0]
 
+    @property
+    def measures(self) -> list[str]:
+        """What evaluations tell, by name."""
+        _, keys = jax.eval_shape(self._keys)
+        return list(jax.eval_shape(self._evaluate, self.state, keys, self.config))
+
     def _open(self, keys: Array, config: Any) -> tuple[Run, Transition]:
         return self.each(lambda loop, key: loop.open(key), config, keys)
 

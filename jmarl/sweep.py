@@ -13,7 +13,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 
 from jmarl import checkpoint, files, forecast
@@ -54,7 +53,7 @@ def run(
     path = folders.place("out", out or f"sweeps/{sweep.name}")
     plan = sweep.plan(sweep.trials[0])
     env = env_of(plan)
-    find(sweep.measure, measures(Program(env, plan)), "measure of these evaluations")
+    find(sweep.measure, Program(env, plan).measures, "measure of these evaluations")
     parts = parts_of(path, sweep, env, together)
     for nth, part in enumerate(parts):
         words = f"part {nth + 1} of {len(parts)}: {len(part)} of {len(sweep.trials)} trials"
@@ -66,12 +65,6 @@ def run(
     sign = 1 if sweep.goal == "maximize" else -1
     worth = lambda swept: sign * np.nan_to_num(swept.score(sweep.measure).mean(), nan=-sign * 1e30)
     return path, sorted(found, key=worth, reverse=True)
-
-
-def measures(program: Program) -> list[str]:
-    """What evaluations tell, by name."""
-    keys = jax.eval_shape(program._keys)[1]
-    return list(jax.eval_shape(program._evaluate, program.state, keys, program.config))
 
 
 # --- parts --------------------------------------------------------------------------------------
