@@ -17,7 +17,7 @@ DULL := /^(Collecting|Processing|Ignoring|Looking|Obtaining|Requirement|Successf
 # pyright would ask the network for a newer release of itself
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
-.PHONY: help setup fmt lint types test test-slow bench bench-envs wheel lock clean
+.PHONY: help setup fmt lint types test test-slow bench bench-envs bench-peers docs wheel lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s%s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -47,6 +47,16 @@ bench: $(READY) ## throughput of all algorithms, or of ALGO="qmix maddpg"
 bench-envs: $(READY) ## speed of environments beside their libraries'; ENVS="mpe smax/3m" SIZES="1 64" choose
 	$(BIN)/python benchmarks/environments.py $(if $(SIZES),--sizes "$(SIZES)") $(ENVS)
 
+bench-peers: $(READY) ## training beside others: JAXMARL=, MADDPG=, MAAC=path/to/a/checkout; PEERS="qmix --rungs 8" chooses
+	$(BIN)/python benchmarks/peers.py $(if $(JAXMARL),--jaxmarl "$(JAXMARL)") $(if $(MADDPG),--maddpg "$(MADDPG)") \
+		$(if $(MAAC),--maac "$(MAAC)") $(PEERS)
+
+docs: $(READY) ## write the API reference, docs/api, from docstrings
+	$(BIN)/python docs/reference.py
+
+bench-flat: $(READY) ## what must stay flat as environments, agents, steps and seeds grow; FLAT="iql --sizes 64,1024" chooses
+	$(BIN)/python benchmarks/flat.py $(FLAT)
+
 wheel: $(READY) ## build dist/jmarl-*.whl
 	$(BIN)/hatchling build -t wheel
 
@@ -62,7 +72,8 @@ clean: ## remove all that make has made
 $(LOCKED): requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2> /dev/null \
 		|| { echo 'jmarl needs Python 3.11 or newer: make setup PYTHON=/path/to/python3' >&2; exit 1; }
-	@echo 'Installing the locked packages into .venv (1.3 GB, a few minutes the first time)'
+	@echo 'Installing the locked packages into .venv (1.4 GB, a few minutes the first time)'
+	@if [ -L .venv ]; then rm .venv; fi # or the environment that it leads to would be emptied
 	@$(PYTHON) -m venv --clear .venv
 	@$(PIP) install --require-hashes -r requirements.lock 2>&1 | awk '$(DULL) { next } \
 		/^Installing/ { $$0 = "  Installing " NF - 3 " packages" } { print; fflush() }'

@@ -23,10 +23,10 @@ from rich.table import Table
 from rung import about
 
 from jmarl.algorithms.value_decomposition import ValueDecomposition
-from jmarl.api import env_of
 from jmarl.config import experiment
 from jmarl.exploration import uniform_policy
 from jmarl.loop import Loop
+from jmarl.making import env_of
 from jmarl.networks.agents import Agents, Unrolled, actions_before
 from jmarl.program import Program
 from jmarl.rollout import open_actors, rollout

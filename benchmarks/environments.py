@@ -21,10 +21,11 @@ from throughput import STOPPING, events, show, stop, writable
 from watch import clock
 
 import jmarl_envs
-from jmarl.cli import Parser, is_wrong_use
+from jmarl.cli import is_wrong_use
 from jmarl.config import of_type, parse
 from jmarl.fields import ConfigError
 from jmarl.signals import Stopped
+from jmarl.terminal import Parser
 
 HERE = Path(__file__).parent
 SIZES = "1,64,1024,4096"

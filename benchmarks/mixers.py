@@ -20,8 +20,8 @@ from rich.console import Console
 from rich.table import Table
 
 from jmarl.algorithms import ALL, qatten
-from jmarl.api import env_of
 from jmarl.config import experiment
+from jmarl.making import env_of
 from jmarl.networks.base import Net, functional
 from jmarl.networks.layers import Linear, TwoLayers
 from jmarl.types import EnvSpec, Key, Params, View

@@ -18,17 +18,18 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+from floors import floor, machine, work_of_chunk
 from jax import Array
 
-from jmarl.api import env_of
 from jmarl.config import experiment
 from jmarl.exploration import uniform_policy
+from jmarl.making import env_of
 from jmarl.program import Program, rollout_length
 from jmarl.rollout import Actors, open_actors, rollout
 from jmarl.types import Key
@@ -41,6 +42,7 @@ PHASES: tuple[str, ...] = (
     "compiling chunk",
     "training",
     "environment alone",
+    "floor",
 )
 REPEATS = 3
 LONG = 5  # one call that takes so many times the time asked for is the only repeat
@@ -57,6 +59,7 @@ class Order:
     seconds: float  # of each repeat
     settings: dict[str, Any]
     compile_cache: str = "off"  # every compile is then a cold one
+    options: dict[str, Any] = field(default_factory=dict)  # of the environment
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,7 @@ Call = Callable[[int], int]  # so many calls in a row, finished; returns their e
 def program_of(order: Order) -> Program:
     """What `jmarl train` would compile, in shorter chunks; ConfigError where that would refuse."""
     settings = {**order.settings, "env": order.env, "num_envs": order.num_envs}
-    plan = experiment(order.algorithm, settings=settings)
+    plan = experiment(order.algorithm, env_options=order.options, settings=settings)
     env, run = env_of(plan), plan.run
     length = rollout_length(env, plan)
     warmup = plan.recipe.plan(plan.config, run.num_envs, length).warmup_rollouts
@@ -181,10 +184,12 @@ def measurements(order: Order, tell: Callable[..., None]) -> dict[str, Any]:
     alone, alone_compile = environment_alone(program)
     played = measure(alone, order.seconds)
 
+    tell(phase="floor")
     shape = program.shape
     per_call = shape.rollouts_per_chunk * shape.updates_per_rollout
     updates = [repeat.calls * per_call for repeat in learned]
     steps = sum(repeat.env_steps for repeat in learned)
+    bound = floor_of(program, learned, played)
     return {
         "num_envs": order.num_envs,
         "training": {
@@ -201,12 +206,23 @@ def measurements(order: Order, tell: Callable[..., None]) -> dict[str, Any]:
             "env_steps_per_second": spread([r.env_steps / r.seconds for r in played]),
             "repeats": [asdict(r) for r in played],
         },
+        "floor": bound,
         "compile_seconds": {**program.compile_seconds, "environment_alone": alone_compile},
         "peak_memory_bytes": memory,
         "peak_memory_of": memory_of,
         "shape": asdict(shape),
         "settings": program.experiment.as_json(),
     }
+
+
+def floor_of(
+    program: Program, learned: Sequence[Repeat], played: Sequence[Repeat]
+) -> dict[str, Any]:
+    """Of one chunk, in medians: what it took, and the least that it could take."""
+    took = statistics.median(repeat.seconds / repeat.calls for repeat in learned)
+    steps = statistics.median(repeat.env_steps / repeat.calls for repeat in learned)
+    alone = statistics.median(repeat.seconds / repeat.env_steps for repeat in played)
+    return floor(work_of_chunk(program), machine(), alone * steps, took)
 
 
 def about() -> dict[str, Any]:

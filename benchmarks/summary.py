@@ -21,10 +21,12 @@ COLUMNS = (
     "env alone\nsteps/s",
     "gradient\nsteps/s",
     "replay\nratio",
+    "times\nfloor",
     "compile\nstart s",
     "compile\nchunk s",
     "peak\nGiB",
 )
+RATES = ("flops_per_second", "bytes_per_second")
 
 
 def table(result: Mapping[str, Any]) -> Table:
@@ -58,6 +60,7 @@ def row(rung: Mapping[str, Any]) -> list[str]:
         speed(alone["env_steps_per_second"]["median"]) + once(alone),
         speed(learned["gradient_steps_per_second"]["median"]) + once(learned),
         f"{learned['gradient_steps_per_env_step']:.3g}",
+        f"{rung['floor']['times_the_floor']:.2f}",
         f"{rung['compile_seconds']['start']:.1f}",
         f"{rung['compile_seconds']['chunk']:.1f}",
         f"{rung['peak_memory_bytes'] / 2**30:.2f}",
@@ -95,12 +98,20 @@ def legend(result: Mapping[str, Any]) -> str:
         lines.append(
             f"Speeds: medians of repeats of about {result['seconds']:g} s. env alone: as many "
             "environments under the uniform policy. replay ratio: gradient steps per environment "
-            f"step. compile: {temper(result)}; start is the "
+            "step. times floor: training's time over that of its environments alone and of its "
+            "products' operations at the rate of one large product (or of the bytes they touch at "
+            f"the memory's bandwidth), {rates(done)} here. compile: {temper(result)}; start is the "
             f"program that opens a run and warms it up. peak: {memory}, while training."
         )
     if any(once(rung["training"]) == "*" for rung in done):
         lines.append("* timed once, as a single call takes long.")
     return "\n".join(lines)
+
+
+def rates(rungs: Sequence[Mapping[str, Any]]) -> str:
+    """The best that the machine did in any rung, as others can only slow it down."""
+    best = [max(rung["floor"][name] for rung in rungs) / 1e9 for name in RATES]
+    return f"{best[0]:,.0f} GFLOP/s and {best[1]:,.0f} GB/s"
 
 
 def temper(result: Mapping[str, Any]) -> str:

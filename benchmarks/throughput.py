@@ -24,10 +24,11 @@ from rung import Order, program_of
 from watch import Forecast, Step, Watch
 
 from jmarl.algorithms import ALL
-from jmarl.cli import Parser, is_wrong_use
+from jmarl.cli import is_wrong_use
 from jmarl.config import experiment, find, of_type
 from jmarl.fields import ConfigError
 from jmarl.signals import Stopped
+from jmarl.terminal import Parser
 
 HERE = Path(__file__).parent
 STOPPING = (signal.SIGINT, signal.SIGTERM)

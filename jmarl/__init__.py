@@ -13,15 +13,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from jmarl.absolute import record_absolute as record_absolute
-    from jmarl.api import Result as Result
-    from jmarl.api import Team as Team
-    from jmarl.api import evaluate as evaluate
-    from jmarl.api import load_policy as load_policy
-    from jmarl.api import make_algorithm as make_algorithm
-    from jmarl.api import make_env as make_env
-    from jmarl.api import render as render
-    from jmarl.api import resume as resume
-    from jmarl.api import train as train
+    from jmarl.algorithms import register_algorithm as register_algorithm
     from jmarl.comparison import Comparison as Comparison
     from jmarl.comparison import compare as compare
     from jmarl.contest import crossplay as crossplay
@@ -31,10 +23,19 @@ if TYPE_CHECKING:
     from jmarl.insight import attention as attention
     from jmarl.insight import intrinsic as intrinsic
     from jmarl.insight import plot as plot
+    from jmarl.making import make_algorithm as make_algorithm
+    from jmarl.making import make_env as make_env
     from jmarl.pairings import Crossplay as Crossplay
     from jmarl.recording import Attended as Attended
     from jmarl.recording import Intrinsic as Intrinsic
     from jmarl.recording import Rendered as Rendered
+    from jmarl.rendering import render as render
+    from jmarl.teams import Team as Team
+    from jmarl.teams import evaluate as evaluate
+    from jmarl.teams import load_policy as load_policy
+    from jmarl.training import Result as Result
+    from jmarl.training import resume as resume
+    from jmarl.training import train as train
 
 OFFERED = {
     "ConfigError": "jmarl.fields",
@@ -45,21 +46,12 @@ OFFERED = {
     **dict.fromkeys(("Exported", "export_policy"), "jmarl.exporting"),
     "Rendered": "jmarl.recording",
     "record_absolute": "jmarl.absolute",
+    "register_algorithm": "jmarl.algorithms",
     **dict.fromkeys(("attention", "intrinsic", "plot"), "jmarl.insight"),
-    **dict.fromkeys(
-        (
-            "Result",
-            "Team",
-            "evaluate",
-            "load_policy",
-            "make_algorithm",
-            "make_env",
-            "render",
-            "resume",
-            "train",
-        ),
-        "jmarl.api",
-    ),
+    **dict.fromkeys(("make_algorithm", "make_env"), "jmarl.making"),
+    **dict.fromkeys(("Result", "resume", "train"), "jmarl.training"),
+    **dict.fromkeys(("Team", "evaluate", "load_policy"), "jmarl.teams"),
+    "render": "jmarl.rendering",
 }
 
 

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 
 from jmarl import folder as folders
-from jmarl.api import fresh_scores, trained
 from jmarl.config import within
 from jmarl.evaluations import ABSOLUTE
 from jmarl.files import told
+from jmarl.teams import fresh_scores, trained
 from jmarl.types import Environment
 from jmarl.versions import keep_compiled, versions
 

@@ -26,7 +26,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 from jax import Array
 
-from jmarl import files
+from jmarl import files, hosts
 from jmarl.fields import ConfigError
 
 LAYOUT = 2  # raised when what a checkpoint holds changes; others are refused
@@ -61,27 +61,38 @@ class Found:
 def save(
     folder: Path, iteration: int, parts: Mapping[str, Any], meta: Mapping[str, Any], keep: int = 2
 ) -> None:
-    """Write one checkpoint, whole or not at all, then remove all but the newest `keep`.
+    """Write one checkpoint, whole or not at all, then remove all but the newest `keep`. Each of
+    several processes writes its share, the first all else.
 
     Raises OSError if it cannot be written; what was there before is untouched then.
     """
     path, part = folder / str(iteration), folder / f"{iteration}.part"
     try:
-        files.sweep(folder)
+        if hosts.leads():
+            files.sweep(folder)
+        hosts.together("swept")
         for name, tree in parts.items():
             with hushed(), checkpointer() as orbax:
                 orbax.save((part / name).absolute(), args=ocp.args.StandardSave(named(tree)))
-        (part / META).write_text(json.dumps({"layout": LAYOUT, **meta}, indent=1) + "\n")
-        files.seal(part)
-        if path.exists():
-            set_aside(folder, iteration)
-        part.replace(path)
-        files.settle(folder)
+        if hosts.leads():
+            complete(folder, iteration, {"layout": LAYOUT, **meta})
+            prune(folder, keep)
+        hosts.together("saved")
     except Exception as error:  # orbax has many words for a full disk
         with contextlib.suppress(OSError):
             files.remove(part)
         raise as_os_error(error, path) from error
-    prune(folder, keep)
+
+
+def complete(folder: Path, iteration: int, meta: Mapping[str, Any]) -> None:
+    """Move a checkpoint whose arrays are written into its place."""
+    path, part = folder / str(iteration), folder / f"{iteration}.part"
+    (part / META).write_text(json.dumps(meta, indent=1) + "\n")
+    files.seal(part)
+    if path.exists():
+        set_aside(folder, iteration)
+    part.replace(path)
+    files.settle(folder)
 
 
 def prune(folder: Path, keep: int) -> None:
@@ -141,6 +152,11 @@ def find(folder: Path, iteration: int | None = None, parts: Sequence[str] = PART
     return None
 
 
+def known(folder: Path, iteration: int) -> Found:
+    """One that another process has found to be whole."""
+    return Found(folder, iteration, read_meta(folder / str(iteration)))
+
+
 def read_meta(path: Path) -> dict[str, Any]:
     meta = json.loads((path / META).read_text())
     if meta["layout"] != LAYOUT:
@@ -152,7 +168,7 @@ def read_meta(path: Path) -> dict[str, Any]:
 
 
 def restore(found: Found, like: Mapping[str, Any]) -> dict[str, Any]:
-    """Parts with the structures, shapes and dtypes of `like` (arrays or their shapes).
+    """Parts with the structures, shapes, dtypes and places of `like` (arrays or their shapes).
 
     Raises ConfigError if the checkpoint holds other arrays, as one of another program does.
     """
@@ -160,7 +176,7 @@ def restore(found: Found, like: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def restore_part(path: Path, like: Any) -> Any:
-    wanted = {name: jax.eval_shape(raw, x) for name, x in paths(like) if x.size}
+    wanted = {name: raw_shape(x) for name, x in paths(like) if x.size}
     with whole(path), checkpointer() as orbax:
         refuse_other(path.name, orbax.metadata(path.absolute()).item_metadata, wanted)
         arrays = orbax.restore(path.absolute(), args=ocp.args.StandardRestore(wanted))
@@ -247,6 +263,13 @@ def is_key(x: Any) -> bool:
 
 def raw(x: Any) -> Any:
     return jax.random.key_data(x) if is_key(x) else x
+
+
+def raw_shape(x: Any) -> jax.ShapeDtypeStruct:
+    """Of an array or of its shape, with its place, as far as that is known."""
+    shape = jax.eval_shape(raw, x)
+    place = getattr(x, "sharding", None)
+    return jax.ShapeDtypeStruct(shape.shape, shape.dtype, sharding=place)
 
 
 def as_key(x: Array, like: Any) -> Array:

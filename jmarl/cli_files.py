@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from jmarl.cli import CHECKPOINT, Parser
 from jmarl.fields import ConfigError
+from jmarl.terminal import CHECKPOINT, Parser
 
 CONFIG_HELP = """\
 jmarl config ALGORITHM|FILE [--FLAG VALUE ...]
@@ -31,12 +31,12 @@ def config(words: list[str]) -> int:
         return 0
     for flag in order.flags.keys() - {"preset"}:
         raise ConfigError(f"{flag} must not be given to config, got {order.flags[flag]!r}")
-    from jmarl import api
+    from jmarl import making
 
     settings: dict[str, Any] = dict(order.settings)
     env, preset = settings.pop("env", ""), order.flags.get("preset", "")
-    plan = api.plan_of(order.algorithm, env, preset, order.env_options, settings)
-    plan.recipe.suits(api.env_of(plan).spec, plan.config)
+    plan = making.plan_of(order.algorithm, env, preset, order.env_options, settings)
+    plan.recipe.suits(making.env_of(plan).spec, plan.config)
     print(preset_files.as_yaml(plan), end="")
     return 0
 
@@ -48,7 +48,7 @@ def export(words: list[str]) -> int:
         "policy.json tells what they take)."
     )
     parser = Parser(prog="jmarl export", description=about)
-    parser.add_argument("run", help="the run's folder")
+    parser.add_argument("run", help="the run's folder, or a policy (jmarl zoo)")
     parser.add_argument(
         "--seed", help="the training seed of the team [the one that evaluated best]"
     )

@@ -2,9 +2,9 @@
 
 from rich.table import Table
 
-from jmarl.cli import Parser, show
 from jmarl.comparison import iqm
 from jmarl.standings import in_words
+from jmarl.terminal import Parser, show
 
 ABOUT = (
     "Train every trial of a file for `wandb sweep`, without wandb: those that differ in numbers "

@@ -5,7 +5,7 @@ import difflib
 import inspect
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
@@ -99,7 +99,8 @@ def experiment(
         chosen = find(preset, recipe.presets, f"preset of {algorithm}")
         run, config = replace(run, **chosen.loop), chosen.config
     for name, value in (settings or {}).items():
-        find(name, (*hints(RunConfig), *hints(type(config))), f"setting of {algorithm}")
+        known = (*hints(RunConfig), *hints(type(config)))
+        require_setting(name, known, f"setting of {algorithm}", algorithm)
         if name in hints(RunConfig):
             run = replace(run, **{name: of_type(name, value, hints(RunConfig)[name])})
         else:
@@ -114,22 +115,39 @@ def experiment(
     return made
 
 
-def find(name: str, known: Any, what: str) -> Any:
-    """`known[name]`, or `name` of a plain collection; ConfigError with a hint if there is none."""
+def find(name: str, known: Any, what: str, told: str = "") -> Any:
+    """`known[name]`, or `name` of a plain collection; ConfigError with a hint if there is none.
+
+    `told`: where they are listed, if they are many.
+    """
     if name in known:
         return known[name] if isinstance(known, Mapping) else name
-    raise ConfigError(f"no {what} is named {name!r}{nearest(name, known)}")
+    raise ConfigError(f"no {what} is named {name!r}{nearest(name, known, told)}")
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
-    """'; did you mean ...?', and what there is, if that is little or nothing is near."""
-    known = list(known)
+def require_setting(name: str, known: Collection[str], what: str, algorithm: str) -> None:
+    """ConfigError for one that is not there: who else has it, what is near, where all are told."""
+    if name in known:
+        return
+    field = name.replace("-", "_")
+    owners = [other for other, recipe in ALL.items() if field in hints(type(recipe.config))]
+    others = f" ({', '.join(owners)} have one)" if owners and algorithm else ""
+    told = f"`jmarl train {algorithm} --help` lists them".replace("  ", " ")
+    raise ConfigError(f"no {what} is named {name!r}{others}{nearest(name, known, told)}")
+
+
+def nearest(name: str, known: Iterable[str], told: str = "") -> str:
+    """'; did you mean ...?', and what there is, if that is little or nothing is near; where it is
+    `told` if it is much."""
+    known, parts = list(known), lambda name: re.split(r"[-_/.]", name)
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
-    near = near or [other for other in known if name in re.split(r"[-_/.]", other)]
-    near = near or difflib.get_close_matches(name, known, n=1, cutoff=0.45)
-    listed = f" (there is {', '.join(known)})" if len(known) <= 24 else ""
+    near = near or [other for other in known if name in parts(other) or other in parts(name)]
+    few = len(known) <= 24
+    listed = f" (there is {', '.join(known)})" if few else ""
     if near:
         return f"; did you mean {' or '.join(map(repr, near))}?{listed}"
+    if told and not few:
+        return f"; {told}"
     return f"; there is {', '.join(known)}" if known else "; there is none"
 
 
@@ -140,10 +158,18 @@ def hints(cls: type) -> dict[str, Any]:
 
 
 def help_texts(cls: type) -> dict[str, str]:
-    """The comment behind each field, an inherited one's too."""
+    """The comment behind each field, an inherited one's too; "" where none can be read."""
     pattern = re.compile(r"^    (\w+): .*?  # (.*)$", re.MULTILINE)
-    written = [c for c in reversed(cls.__mro__) if c.__module__.startswith("jmarl.")]
-    return {name: text for c in written for name, text in pattern.findall(inspect.getsource(c))}
+    told = {n: text for c in reversed(cls.__mro__) for n, text in pattern.findall(source_of(c))}
+    return {name: told.get(name, "") for name in hints(cls)}
+
+
+def source_of(cls: type) -> str:
+    """What was written of it; "" of what has no file, as in a Python session."""
+    try:
+        return inspect.getsource(cls)
+    except (OSError, TypeError):
+        return ""
 
 
 def allowed(hint: Any) -> str:

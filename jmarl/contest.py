@@ -11,13 +11,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from jmarl import folder as folders
-from jmarl.api import iteration_of, trained
 from jmarl.config import within
 from jmarl.fields import ConfigError
 from jmarl.files import told, write_whole
 from jmarl.pairings import Crossplay, mixed, pairing_keys
 from jmarl.program import Program
 from jmarl.recording import place_of
+from jmarl.teams import iteration_of, trained
 from jmarl.types import Environment, Key, Metrics
 from jmarl.versions import keep_compiled
 

@@ -14,11 +14,11 @@ from typing import Any
 
 from jmarl import files, weights
 from jmarl import folder as folders
-from jmarl.api import team_of, trained
 from jmarl.config import Experiment
 from jmarl.fields import ConfigError
 from jmarl.portable import WORDS, Agent, described
 from jmarl.recording import unused
+from jmarl.teams import team_of, teams_of
 from jmarl.types import Environment, EnvSpec
 from jmarl.versions import versions
 
@@ -60,7 +60,7 @@ def export_policy(
     and `env` as `load_policy` takes them. Raises ConfigError, or Unwritten and then has written
     nothing.
     """
-    program, learners, scores = trained(folders.open_folder(run), env, checkpoint)
+    program, learners, scores = teams_of(run, env, checkpoint)
     seed, learner = team_of(program, learners, scores, seed)
     plan, spec = program.experiment, program.env.spec
     name = f"{plan.algorithm}-{plan.run.env}-seed-{seed}".replace("/", "-")

@@ -17,6 +17,14 @@ class Unwritten(OSError):
     """A run's folder or a picture could not be written, in a line that says how to go on."""
 
 
+def brought(name: str, source: str) -> Path:
+    """A folder of data that comes with jmarl: in a wheel beside this file, in a checkout `source`
+    under experiments/."""
+    here = Path(__file__)
+    packed = here.with_name(name)
+    return packed if packed.is_dir() else here.parents[1] / "experiments" / source
+
+
 def write_whole(path: Path, data: bytes) -> None:
     """In place all at once, and on the disk when this returns."""
     part = path.with_name(f".{path.name}.part")
@@ -90,7 +98,7 @@ def fault(folder: Path, tops: Collection[str]) -> str:
     """What is wrong with the files at or under `tops` in a sealed folder; "" if nothing is."""
     try:
         lines = (folder / SUMS).read_text(errors="replace").splitlines()
-        sums = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
+        sums = {name: proof for proof, _, name in (line.partition("  ") for line in lines)}
         known, there = (under(names, tops) for names in (sums, inside(folder)))
         if strange := sorted(there - known):
             return f"{SUMS} does not list {strange[0]}"

@@ -9,14 +9,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jmarl import checkpoint, forecast
+from jmarl import checkpoint, forecast, hosts
 from jmarl.best import Best
 from jmarl.fields import ConfigError
 from jmarl.folder import Folder
 from jmarl.nonfinite import NotFinite, nonfinite
 from jmarl.program import Program
 from jmarl.signals import Stop, Stopped
-from jmarl.sinks import Sink
+from jmarl.sinks import Records, Sink
 from jmarl.versions import versions
 
 
@@ -32,7 +32,8 @@ class Fit:
     seconds: float = 0.0  # of training and evaluation, compiling left out
     saved_at: float = 0.0
     saved_chunk: int = -1
-    records: int = 0  # told to the sinks
+    lines: Sink | None = None  # the folder's, which keep some records only
+    records: int = 0  # that they keep
     evaluations: list[dict[str, Any]] = field(default_factory=list)  # one entry per evaluation
     best: Best | None = None
     memory: str = ""  # what the run takes of it, in words
@@ -52,19 +53,20 @@ class Fit:
         if not allocated:
             self.state, score = program.start(program.keys[0])
             self.env_steps = counts(score.env_steps)
-            if stop.number:
-                raise Stopped(stop.number)
+            if number := hosts.agreed(stop.number)[0]:
+                raise Stopped(number)
             self.saved_at = time.monotonic()
             self.evaluate()
         while self.chunks_done < schedule.chunks:
             self.train()
             if self.chunks_done % schedule.chunks_per_evaluation == 0:
                 self.evaluate()
-            self.save(at_least=program.experiment.run.checkpoint_minutes * 60)
-            self.require_finite()
-            if stop.number:
+            number, due = hosts.agreed(stop.number, self.is_due)
+            if due or number:
                 self.save()
-                raise Stopped(stop.number, self.folder.go_on if self.folder else "")
+            self.require_finite()
+            if number:
+                raise Stopped(number, self.folder.go_on if self.folder else "")
         self.save()
 
     def train(self) -> None:
@@ -137,7 +139,7 @@ class Fit:
         return float(self.updates / (now - warm))
 
     def emit(self, metrics: dict[str, Any]) -> None:
-        """One record for each seed, to every sink; a metric that no episode told of is left out."""
+        """One record for each seed; a metric that no episode told of is left out."""
         records = [
             {
                 "env_steps": self.env_steps[i],
@@ -149,13 +151,23 @@ class Fit:
         ]
         for sink in self.sinks:
             sink.write(records)
+        if self.program.schedule.keeps(self.chunks_done):
+            self.keep(records)
+
+    def keep(self, records: Records) -> None:
+        if self.lines is not None:
+            self.lines.write(records)
         self.records += 1
 
-    def save(self, at_least: float = 0.0) -> None:
-        """A checkpoint, if that many seconds have passed since the last."""
+    @property
+    def is_due(self) -> bool:
+        """Whether the last checkpoint was written long enough ago."""
+        minutes = self.program.experiment.run.checkpoint_minutes
+        return time.monotonic() - self.saved_at >= minutes * 60
+
+    def save(self) -> None:
+        """A checkpoint, if none has been written since the last chunk."""
         if self.folder is None or self.saved_chunk == self.chunks_done:
-            return
-        if time.monotonic() - self.saved_at < at_least:
             return
         assert self.best is not None  # nothing is saved before the first evaluation
         meta = {
@@ -174,7 +186,7 @@ class Fit:
 
     def restore(self, found: checkpoint.Found) -> None:
         """Stand where a checkpoint of this program stood."""
-        state = self.program.state
+        state = self.program.mesh.like(self.program.state, self.program.mesh.run)
         parts = checkpoint.restore(found, {**parts_of(state), "best": state.learner})
         whole = parts["rest"].replace(learner=parts["learner"])
         self.state = self.program.mesh.put(whole, self.program.mesh.run)

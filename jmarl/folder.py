@@ -122,13 +122,10 @@ def create(out: str, experiment: Experiment, versions: dict[str, Any]) -> Folder
     """
     task = experiment.run.env.replace("/", "-")
     stamp = time.strftime("%Y%m%d-%H%M%S")
-    path = place("out", out or f"runs/{experiment.algorithm}-{task}-{stamp}")
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise ConfigError(
-            f"out must be a new or empty folder, got {out or str(path)!r}; "
-            f"to go on with a run: jmarl train --resume {path}"
-        )
+    path = place("out", f"runs/{experiment.algorithm}-{task}-{stamp}")
+    path = vacant(out) if out else path
     try:
+        path = path if out else unused(path)
         (path / "metrics").mkdir(parents=True)  # nobody else's from here on
         try:
             return filled(Folder(path), experiment, versions)
@@ -136,7 +133,27 @@ def create(out: str, experiment: Experiment, versions: dict[str, Any]) -> Folder
             shutil.rmtree(path, ignore_errors=True)
             raise
     except OSError as error:
-        raise ConfigError(f"out must be a writable folder, got {out!r} ({error})") from error
+        raise ConfigError(f"out must be a writable folder, got {str(path)!r} ({error})") from error
+
+
+def vacant(out: str) -> Path:
+    """Where nothing lies that could be lost. ConfigError."""
+    path = place("out", out)
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        run = (path / "config.json").exists()
+        hint = f"; to go on with that run: jmarl train --resume {out}" if run else ""
+        raise ConfigError(f"out must be a new or empty folder, got {out!r}{hint}")
+    return path
+
+
+def unused(path: Path) -> Path:
+    """Made at `path`; with a number where another run began in the same second, as agents' may."""
+    for nth in range(1, 1000):
+        free = path if nth == 1 else path.with_name(f"{path.name}-{nth}")
+        with contextlib.suppress(FileExistsError):
+            free.mkdir(parents=True)
+            return free
+    raise FileExistsError(path)
 
 
 def filled(folder: Folder, experiment: Experiment, versions: dict[str, Any]) -> Folder:
@@ -151,7 +168,8 @@ def open_folder(path: str | Path) -> Folder:
     folder = Folder(place("run", path))
     if not (folder.path / "config.json").is_file():
         raise ConfigError(
-            f"run must be the folder of a run (one with config.json), got {str(path)!r}"
+            f"run must be the folder of a run (one with config.json, not a policy by itself), "
+            f"got {str(path)!r}"
         )
     return folder
 

@@ -20,7 +20,7 @@ import wandb
 
 EVERY = 2.0  # seconds between two looks
 MEDIA = {".png": wandb.Image, ".gif": wandb.Video, ".mp4": wandb.Video}
-SWEEP = "WANDB_SWEEP_ID"  # set by `wandb agent`
+SWEEP, RUN = "WANDB_SWEEP_ID", "WANDB_RUN_ID"  # set by `wandb agent`
 TRIAL = "trial"
 Record = Mapping[str, Any]
 
@@ -53,6 +53,8 @@ class Follower:
         first, count = self.plan["run"]["seed"], self.plan["run"]["seeds"]
         self.seeds = [f"seed-{seed}" for seed in range(first, first + count)]
         self.lines = [Lines(folder / "metrics" / f"{name}.jsonl") for name in self.seeds]
+        # wandb takes no id from us where it finds the sweep by itself, so that it is handed over
+        self.sweep = os.environ.pop(SWEEP, None)
         self.told, self.ids = self.remembered()
         self.runs = [self.opened(name) for name in self.ids]
 
@@ -60,10 +62,11 @@ class Follower:
         """How many rounds were told, and each run's id: a resumed run keeps those it began with."""
         path = self.place / "follower.json"
         known = json.loads(path.read_text()) if path.exists() else {"told": 0, "ids": {}}
-        given = os.environ.pop("WANDB_RUN_ID", "")  # a trial's, from `wandb agent`
-        names = [TRIAL] if SWEEP in os.environ else self.seeds
-        fresh = lambda name: given or secrets.token_hex(4)
-        return known["told"], {name: known["ids"].get(name) or fresh(name) for name in names}
+        given = os.environ.pop(RUN, None)
+        if self.sweep:  # an agent waits for the run of this id
+            return known["told"], {TRIAL: known["ids"].get(TRIAL) or given or secrets.token_hex(4)}
+        ids = {name: known["ids"].get(name) or secrets.token_hex(4) for name in self.seeds}
+        return known["told"], ids
 
     def remember(self) -> None:
         self.place.mkdir(exist_ok=True)
@@ -98,6 +101,7 @@ class Follower:
                 login_timeout=self.patience,
                 silent=True,
                 console="off",
+                sweep_id=self.sweep,
                 disable_git=True,
                 disable_code=True,
             ),

@@ -54,8 +54,9 @@ def needs(program: Program) -> Needs:
         run, rollout = program.opened
     mesh = Mesh() if on_host() else program.mesh
     actors = nbytes((run.actors, run.key)) // mesh.size
-    # each device of an env axis evaluates all episodes of its seeds
-    evaluation = mesh.env * actors * program.shape.eval_episodes // program.shape.num_envs
+    episodes = program.shape.eval_episodes
+    alike = mesh.env if episodes % mesh.env else 1  # devices of an env axis that play the same
+    evaluation = alike * actors * episodes // program.shape.num_envs
     working = max(nbytes(rollout) // mesh.size, evaluation)
     learner = 2 * nbytes(run.learner) // mesh.seed
     return Needs(nbytes(run.memory) // mesh.size, learner, actors, working)
@@ -99,7 +100,8 @@ def foreseen(program: Program) -> str:
 def require_working_space(program: Program, allocated: bool) -> None:
     """The same for a compiled program, whose temporaries are known; its state may be there."""
     name, working = max(program.temporaries.items(), key=lambda item: item[1], default=("run", 0))
-    working *= program.mesh.size if on_host() else 1  # XLA tells of one device
+    # XLA tells of one device
+    working *= program.mesh.size // jax.process_count() if on_host() else 1
     state, free = 0 if allocated else needs(program).state, free_bytes()
     if state + working > free:
         raise ConfigError(

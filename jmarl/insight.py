@@ -10,11 +10,20 @@ import numpy as np
 
 from jmarl import folder as folders
 from jmarl.algorithms import ALL
-from jmarl.api import team_of, trained
 from jmarl.config import find, of_type
 from jmarl.fields import ConfigError
 from jmarl.files import told, write_whole
-from jmarl.recording import HASTE, Attended, Intrinsic, Settings, Watched, place_of, record
+from jmarl.recording import (
+    HASTE,
+    Attended,
+    Intrinsic,
+    Recording,
+    Settings,
+    Watched,
+    place_of,
+    record,
+)
+from jmarl.teams import Team, load_policy
 from jmarl.types import Environment
 from jmarl.versions import keep_compiled
 from jmarl.words import ALONE, pairs
@@ -84,11 +93,12 @@ def read_order(words: list[str]) -> Order | None:
 
 
 def parted(names: Sequence[str]) -> tuple[str, Sequence[str]]:
-    """What to draw, and of which runs; where folders alone are named, their curves."""
+    """What to draw, and of which runs; where paths alone are named, their curves."""
     known = (CURVES, *PLOTS)
     if not names:
         return "", ()
-    if names[0] not in known and folders.place("run", names[0]).is_dir():
+    is_path = "/" in names[0] or folders.place("run", names[0]).is_dir()
+    if names[0] not in known and is_path:
         return CURVES, names
     return find(names[0], known, "plot"), names[1:]
 
@@ -116,13 +126,7 @@ def attention(
     `jmarl.render` plays with the same `seed`. `env` is needed where it has no registered name.
     Raises ConfigError if the algorithm has no attention, or there is no such run or team.
     """
-    seen, _, watched = watch("attention", run, seed, team_seed, env, compile_cache)
-    steps = len(watched.reward)
-    return Attended(
-        **vars(watched),
-        weights=seen.weights[:steps, 0],
-        head_weights=None if seen.head_weights is None else seen.head_weights[:steps, 0],
-    )
+    return watch("attention", run, seed, team_seed, env, compile_cache)
 
 
 def intrinsic(
@@ -137,8 +141,7 @@ def intrinsic(
 
     Arguments and errors as `attention`'s.
     """
-    seen, action, watched = watch("intrinsic", run, seed, team_seed, env, compile_cache)
-    return Intrinsic(**vars(watched), rewards=seen[: len(watched.reward), 0], action=action)
+    return watch("intrinsic", run, seed, team_seed, env, compile_cache)
 
 
 def watch(
@@ -148,29 +151,42 @@ def watch(
     team_seed: int | None,
     env: Environment[Any] | None,
     compile_cache: str,
-) -> tuple[Any, np.ndarray, Watched]:
-    """What the algorithm's method `what` says of an episode [T, 1, ...]; the actions [T, A]."""
+) -> Any:
+    """What a run's team shows of an episode, as `seen_by` tells it."""
     seed = Settings(seed=seed).seed
     keep_compiled(compile_cache)
-    folder = folders.open_folder(run)
-    refuse_without(what, folder)
-    program, learners, scores = trained(folder, env)
+    refuse_without(what, folders.open_folder(run))
     wanted = None if team_seed is None else of_type("team_seed", team_seed, int)
-    chosen, learner = team_of(program, learners, scores, wanted)
-    algorithm: Any = program.loop(program.experiment.config).algorithm
-    played = record(program.env, algorithm.exploit(learner), jax.random.key(seed), 1)
-    look = jax.jit(getattr(algorithm, what), compiler_options=HASTE)
-    seen = jax.device_get(look(learner, played.batch()))
-    _, view, action, reward, terminated = jax.device_get(played.episode(0))
+    team = load_policy(run, wanted, env)
+    played = record(team.env, team.policy, jax.random.key(seed), 1)
+    return seen_by(team, what, played)[0]
+
+
+def seen_by(team: Team, what: str, played: Recording) -> list[Attended | Intrinsic]:
+    """`what` ("attention", "intrinsic") of `team.shows` tells of each episode that it played."""
+    look = jax.jit(team.shows[what], compiler_options=HASTE)
+    seen = jax.device_get(look(played.batch()))
+    return [of_episode(team, what, seen, played, nth) for nth in range(len(played.length))]
+
+
+def of_episode(
+    team: Team, what: str, seen: Any, played: Recording, nth: int
+) -> Attended | Intrinsic:
+    """One of the episodes, whose steps alone count; `seen` as the algorithm tells it of all."""
+    _, view, action, reward, terminated = jax.device_get(played.episode(nth))
+    steps = len(reward)
     watched = Watched(
-        spec=program.env.spec,
-        algorithm=program.experiment.algorithm,
-        team_seed=chosen,
-        alive=view.alive[: len(reward)],
+        spec=team.env.spec,
+        algorithm=team.algorithm,
+        team_seed=team.seed,
+        alive=view.alive[:steps],
         reward=np.asarray(reward),
         terminated=terminated,
     )
-    return seen, np.asarray(action), watched
+    if what == "intrinsic":
+        return Intrinsic(**vars(watched), rewards=seen[:steps, nth], action=np.asarray(action))
+    heads = None if seen.head_weights is None else seen.head_weights[:steps, nth]
+    return Attended(**vars(watched), weights=seen.weights[:steps, nth], head_weights=heads)
 
 
 def refuse_without(what: str, folder: folders.Folder) -> None:

@@ -4,6 +4,7 @@ All here is pure and traced. The host (fit.py) jits `start`, `chunk` and `evalua
 over seeds, and calls them in turn.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,6 +68,7 @@ class Loop:
     algorithm: Algorithm[Any]
     memory: Memory[Any]
     cfg: LoopConfig
+    shared: Callable[[Any], Any] = lambda actors: actors  # out among devices, before an evaluation
 
     def start(self, key: Key) -> tuple[Run, Tally]:
         """A new run, its memory warmed up, and what that took."""
@@ -162,7 +164,7 @@ class Loop:
     def play(self, policy: Any, key: Key) -> Metrics:
         """The first episode of each of `eval_episodes` environments under a policy."""
         reset_key, act_key = jax.random.split(key)
-        actors = open_actors(self.env, policy, self.cfg.eval_episodes, reset_key)
+        actors = self.shared(open_actors(self.env, policy, self.cfg.eval_episodes, reset_key))
         limit = self.env.spec.episode_limit
         _, (steps, episodes) = self.acted(policy, actors, act_key, limit)
         first = first_episodes(steps, episodes)

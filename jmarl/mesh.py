@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 
@@ -36,9 +37,14 @@ class Mesh:
         return jax.sharding.Mesh(devices.reshape(self.seed, self.env), AXES)
 
     def require_devices(self) -> None:
-        """ConfigError if there are fewer."""
+        """ConfigError if there are fewer, or if some of several processes' would be left out."""
         if self.size > (there := len(jax.devices())):
             raise ConfigError(f"mesh must take at most the {there} devices there are, got {self}")
+        if self.size < there and (processes := jax.process_count()) > 1:
+            raise ConfigError(
+                f"mesh must take all {there} devices of the {processes} processes, as in "
+                f"seed={there}, got {self}"
+            )
 
     @cached_property
     def everywhere(self) -> NamedSharding:
@@ -56,6 +62,11 @@ class Mesh:
         return NamedSharding(self.grid, PartitionSpec("seed", "env"))
 
     @property
+    def told(self) -> NamedSharding:
+        """Of what the host reads [S, ...]: several processes each need all of it."""
+        return self.everywhere if jax.process_count() > 1 else self.by_seed
+
+    @property
     def run(self) -> Any:
         """Of a run's parts [S, ...]."""
         memory = self.by_env if self.env > 1 else self.by_seed
@@ -70,10 +81,42 @@ class Mesh:
 
     def put(self, tree: Any, places: Any) -> Any:
         """Arrays in their places; nothing moves that is there."""
-        return tree if self.size == 1 else jax.device_put(tree, places)
+        if self.size == 1:
+            return tree
+        if jax.process_count() == 1:
+            return jax.device_put(tree, places)
+        return jax.tree.map(share, tree, jax.tree.broadcast(places, tree))
+
+    def like(self, tree: Any, places: Any) -> Any:
+        """Shapes that tell their places too."""
+        if self.size == 1:
+            return tree
+        placed = lambda x, place: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place)
+        return jax.tree.map(placed, tree, jax.tree.broadcast(places, tree))
 
     def __str__(self) -> str:
         return ",".join(f"{axis}={getattr(self, axis)}" for axis in AXES)
+
+
+def parted(mesh: Mesh, tree: Any) -> Any:
+    """Arrays [B, ...] of a traced program, shared out along `env` if B allows it."""
+    if mesh.env == 1:
+        return tree
+    place = NamedSharding(mesh.grid, PartitionSpec("env"))
+    even = lambda x: x.ndim > 0 and x.shape[0] % mesh.env == 0
+    constrain = lambda x: jax.lax.with_sharding_constraint(x, place) if even(x) else x
+    return jax.tree.map(constrain, tree)
+
+
+def share(x: Any, place: NamedSharding) -> jax.Array:
+    """This process's part of an array that all processes have alike."""
+    if isinstance(x, jax.Array) and not x.is_fully_addressable:
+        return x
+    x = jnp.asarray(x)
+    key = jnp.issubdtype(x.dtype, jax.dtypes.prng_key)
+    whole = np.asarray(jax.random.key_data(x) if key else x)
+    shared = jax.make_array_from_callback(whole.shape, place, lambda part: whole[part])
+    return jax.random.wrap_key_data(shared) if key else shared
 
 
 def parse(text: str) -> Mesh:

@@ -20,6 +20,7 @@ from typing import Any
 
 import yaml
 
+from jmarl import files
 from jmarl.algorithms import ALL
 from jmarl.algorithms.recipe import Recipe
 from jmarl.config import Experiment, experiment, find
@@ -75,9 +76,7 @@ def is_file(word: str) -> bool:
 
 def shipped() -> dict[str, Path]:
     """The files that come with jmarl, by name."""
-    here = Path(__file__)
-    packed = here.with_name("presets")
-    folder = packed if packed.is_dir() else here.parents[1] / "experiments" / "presets"
+    folder = files.brought("presets", "presets")
     paths = sorted(folder.glob("*/*.yaml"))
     return {f"@{path.relative_to(folder).with_suffix('').as_posix()}": path for path in paths}
 

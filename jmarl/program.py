@@ -4,7 +4,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import jax
@@ -15,12 +15,13 @@ from jmarl.config import Experiment
 from jmarl.exploration import uniform_policy
 from jmarl.fields import ConfigError
 from jmarl.loop import Loop, LoopConfig, Run
-from jmarl.mesh import parse, require_even
+from jmarl.mesh import parse, parted, require_even
 from jmarl.networks.rows import apart
-from jmarl.stripes import striped
+from jmarl.stripes import laid_in, striped
 from jmarl.types import Environment, Key, Memory, Outcome, Transition, View
 
 UPDATES_PER_CHUNK = 1000  # at most, so that progress shows and Ctrl-C is heard
+RECORDS = 100  # of training between two evaluations, at most, that go into files
 RANDOM_EPISODES = 4096  # of the random policy that returns are compared with
 
 
@@ -39,6 +40,11 @@ class Schedule:
     @property
     def rollouts(self) -> int:
         return self.chunks * self.rollouts_per_chunk
+
+    def keeps(self, chunks: int) -> bool:
+        """Whether what is told after so many chunks goes into files, which long runs would fill."""
+        every = math.ceil(self.chunks_per_evaluation / RECORDS)
+        return chunks % self.chunks_per_evaluation % every == 0
 
 
 def schedule(rollouts: int, evaluations: int, longest: int = 200) -> Schedule:
@@ -224,7 +230,9 @@ class Program:
         return self.each(lambda loop, run: loop.chunk(run, first), config, run)
 
     def _evaluate(self, run: Run, keys: Array, config: Any) -> Any:
-        return self.each(lambda loop, *args: loop.evaluate(*args), config, run, keys)
+        shared = partial(parted, self.mesh)
+        evaluate = lambda loop, *args: replace(loop, shared=shared).evaluate(*args)
+        return self.each(evaluate, config, run, keys)
 
     def each(self, function: Callable[..., Any], config: Any, *args: Any) -> Any:
         """`function(loop, ...)` for each row of `args` [S, ...], with the row's own config."""
@@ -234,20 +242,20 @@ class Program:
     @cached_property
     def start(self) -> Callable[..., Any]:
         mesh = self.mesh
-        places = (mesh.by_seed,), (mesh.run, mesh.by_seed)
+        places = (mesh.by_seed,), (mesh.run, mesh.told)
         return self.compiled("start", self._start, places, self.keys[0])
 
     @cached_property
     def chunk(self) -> Callable[..., Any]:
         mesh = self.mesh
-        places = (mesh.run, mesh.everywhere), (mesh.run, mesh.by_seed)
+        places = (mesh.run, mesh.everywhere), (mesh.run, mesh.told)
         example = self.state, jnp.int32(0)
         return self.compiled("chunk", self._chunk, places, *example, donate_argnums=0)
 
     @cached_property
     def evaluate(self) -> Callable[..., Any]:
         mesh = self.mesh
-        places = (mesh.run, mesh.by_seed), mesh.by_seed
+        places = (mesh.run, mesh.by_seed), mesh.told
         return self.compiled("evaluate", self._evaluate, places, self.state, self.keys[1])
 
     def compiled(
@@ -260,13 +268,14 @@ class Program:
         mesh, config = self.mesh, self.config
         takes = (*places[0], mesh.everywhere)
         began = time.monotonic()
-        with apart(mesh.env > 1):
+        with apart(mesh.env > 1), laid_in(mesh.env):
             traced = mesh.jit(function, takes, places[1], **options).lower(*example, config)
         program = traced.compile()
         self.compile_seconds[name] = time.monotonic() - began
         if analysis := program.memory_analysis():  # not every device tells
             self.temporaries[name] = analysis.temp_size_in_bytes
-        return lambda *args: program(*mesh.put((*args, config), takes))
+        config = mesh.put(config, mesh.everywhere)
+        return lambda *args: program(*mesh.put(args, places[0]), config)
 
     def try_shapes(self) -> None:
         """Trace everything, so that what cannot be is found before anything is written."""
@@ -293,8 +302,9 @@ class Program:
 
     def random_return(self) -> dict[str, float]:
         """Scores of the uniform policy over `RANDOM_EPISODES` episodes."""
-        shape = LoopConfig(eval_episodes=RANDOM_EPISODES)
-        loop = replace(self.loop(self.experiment.config), cfg=shape)
+        shape = LoopConfig(eval_episodes=RANDOM_EPISODES, spread=self.mesh.size > 1)
+        loop = self.loop(self.experiment.config)
+        loop = replace(loop, cfg=shape, shared=partial(parted, self.mesh))
         function = lambda key, config: loop.play(uniform_policy(self.env.spec), key)
         everywhere = self.mesh.everywhere
         places = (everywhere,), everywhere

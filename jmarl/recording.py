@@ -19,6 +19,9 @@ from jmarl.types import Environment, EnvSpec, Key, Policy, Transition, View
 from jmarl.words import ALONE, pairs
 
 Player = Literal["auto", "random", "trained"]
+Format = Literal["auto", "gif", "mp4", "both"]
+Overlay = Literal["auto", "none", "attention", "intrinsic"]
+ENDINGS = {"gif": (".gif",), "mp4": (".mp4",), "both": (".gif", ".mp4"), "auto": (".gif", ".mp4")}
 HASTE = {"xla_backend_optimization_level": 0}  # an episode compiles far longer than it runs
 BOUNDS = {  # of whole numbers, both included
     "seed": (0, 2**31 - 1),
@@ -29,12 +32,16 @@ BOUNDS = {  # of whole numbers, both included
 HELP = """\
 jmarl render ENV|RUN [--FLAG VALUE ...]
 
-Plays episodes of an environment by name, or of a trained run's folder, and writes them as a GIF.
+Plays episodes of an environment by name, of a trained run's folder or of a policy (jmarl zoo), and
+writes them as a GIF and as an MP4.
 
 flags:
   --policy                random or trained [trained for a run, random for an environment]
-  --out                   the GIF [ENV.gif in this folder, numbered if there is one already];
-                          a GIF that is there is replaced, any other file is not
+  --out                   the GIF or MP4 [ENV.gif and ENV.mp4 in this folder, numbered if there are
+                          such already]; one that is there is replaced, any other file is not
+  --format                gif, mp4 or both [what --out ends in, or else both]
+  --overlay               attention, intrinsic or none: whom a team attends to, or what it rewards
+                          itself for, over and below the picture [what its algorithm has]
   --seed                  of the episodes [0]
   --episodes              one after the other [1]
   --fps                   frames per second [10]
@@ -43,8 +50,12 @@ flags:
   --env.NAME              an option of the environment; see `jmarl envs ENV`
   --compile-cache         where compiled programs are kept between runs, or off [auto]
 """
-FLAGS = ("policy", "out", "seed", "episodes", "fps", "pixels", "team-seed", "compile-cache")
-OPENINGS = {".gif": b"GIF8", ".png": b"\x89PNG"}  # of the files
+FLAGS = (
+    *("policy", "out", "format", "overlay", "seed", "episodes", "fps", "pixels"),
+    *("team-seed", "compile-cache"),
+)
+OPENINGS = {".gif": (0, b"GIF8"), ".png": (0, b"\x89PNG"), ".mp4": (4, b"ftyp")}  # of files, where
+KINDS = {".gif": "a GIF", ".png": "a PNG", ".mp4": "an MP4"}
 
 
 class Recording(struct.PyTreeNode):
@@ -82,13 +93,18 @@ class Recording(struct.PyTreeNode):
 
 @dataclass(frozen=True)
 class Rendered:
-    """Episodes in a GIF."""
+    """Episodes on film."""
 
-    path: Path
+    paths: tuple[Path, ...]  # the GIF, the MP4 or both in this order
     spec: EnvSpec
     policy: str  # "random", or "trained, seed 3"
+    overlay: str  # "attention", "intrinsic", or "" where nothing is drawn on top
     returns: np.ndarray  # [episodes, A] undiscounted
     steps: np.ndarray  # [episodes]
+
+    @property
+    def path(self) -> Path:
+        return self.paths[0]
 
 
 @dataclass(frozen=True)
@@ -126,9 +142,11 @@ class Intrinsic(Watched):
 
 @dataclass(frozen=True)
 class Settings:
-    """How to make a GIF; numbers may be texts. ConfigError for what cannot be."""
+    """How to make a film; numbers may be texts. ConfigError for what cannot be."""
 
     policy: Player = "auto"
+    format: Format = "auto"
+    overlay: Overlay = "auto"
     seed: int = 0
     episodes: int = 1
     fps: int = 10
@@ -136,6 +154,8 @@ class Settings:
 
     def __post_init__(self) -> None:
         find(self.policy, get_args(Player), "policy")
+        find(self.format, get_args(Format), "format")
+        find(self.overlay, get_args(Overlay), "overlay")
         for name, (low, high) in BOUNDS.items():
             object.__setattr__(self, name, within(name, getattr(self, name), low, high))
 
@@ -168,6 +188,27 @@ def read_order(words: list[str]) -> Order | None:
     return order
 
 
+def places_of(out: str | Path, kind: str, name: str) -> tuple[Path, ...]:
+    """Where films of the `Format` go, in the order of ENDINGS, by default under `name`.
+
+    ConfigError where they cannot or must not.
+    """
+    endings = ENDINGS[kind]
+    if str(out) == "" or place("out", out).is_dir():
+        outs = [out] * len(endings)
+    else:
+        given = Path(out).suffix.lower()
+        if given not in endings:
+            raise ConfigError(f"out must end in {' or '.join(endings)}, got {str(out)!r}")
+        endings = (given,) if kind == "auto" else endings
+        outs = [out if e == given else Path(out).with_suffix(e) for e in endings]
+    partners = endings[::-1] if len(endings) > 1 else ("",)
+    return tuple(
+        place_of(where, f"{name}{ending}", partner)
+        for where, ending, partner in zip(outs, endings, partners, strict=True)
+    )
+
+
 def place_of(out: str | Path, default: str, beside: str = "") -> Path:
     """Where a picture of `default`'s kind goes; ConfigError where it cannot or must not.
 
@@ -187,8 +228,9 @@ def place_of(out: str | Path, default: str, beside: str = "") -> Path:
     if str(out) == "":
         return unused(path, beside)
     if path.exists() and not begins(path, OPENINGS[ending]):
-        kind = ending[1:].upper()
-        raise ConfigError(f"out must be a {kind} if it exists, got {str(out)!r}, which is none")
+        raise ConfigError(
+            f"out must be {KINDS[ending]} if it exists, got {str(out)!r}, which is none"
+        )
     return path
 
 
@@ -201,9 +243,11 @@ def unused(path: Path, beside: str = "") -> Path:
     return free
 
 
-def begins(path: Path, opening: bytes) -> bool:
+def begins(path: Path, opening: tuple[int, bytes]) -> bool:
+    """Whether a file holds these bytes at their place."""
+    offset, mark = opening
     with path.open("rb") as file:
-        return file.read(len(opening)) == opening
+        return file.read(offset + len(mark))[offset:] == mark
 
 
 def record(env: Environment[Any], policy: Policy[Any], key: Key, episodes: int) -> Recording:

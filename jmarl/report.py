@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from jmarl.api import Result
 from jmarl.statistics import interval
+from jmarl.training import Result
 
 
 def report(result: Result) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from jmarl import checkpoint, forecast
+from jmarl import checkpoint, forecast, hosts
 from jmarl.config import Experiment, experiment, hints
 from jmarl.fields import ConfigError
 from jmarl.fit import Fit
@@ -63,7 +63,7 @@ def resumed(
 
     `plan` becomes its config.json. Raises ConfigError, before anything is changed.
     """
-    found = checkpoint.find(folder.checkpoints)
+    found = newest(folder)
     if found is None:
         refuse_lost(folder)
         program = Program(make_env(plan), plan)
@@ -79,12 +79,27 @@ def resumed(
         fit = Fit(program, folder, memory=forecast.foreseen(program))
         fit.restore(found)
         require_sound_metrics(fit)
-        with folder.writing():
-            pass_over(found)
+        hosts.told(lambda: pass_over(folder, found))
+    hosts.told(lambda: keep_settings(folder, plan))
+    return fit
+
+
+def newest(folder: Folder) -> checkpoint.Found | None:
+    """The checkpoint to go on from, which the first of several processes finds for all."""
+    mine: list[checkpoint.Found | None] = []
+
+    def look() -> int | None:
+        mine.append(checkpoint.find(folder.checkpoints))
+        return mine[0].iteration if mine[0] else None
+
+    at = hosts.told(look)
+    return mine[0] if mine or at is None else checkpoint.known(folder.checkpoints, at)
+
+
+def keep_settings(folder: Folder, plan: Experiment) -> None:
     if plan != folder.experiment():
         with folder.writing():
             folder.write("config.json", plan.as_json())
-    return fit
 
 
 def refuse_lost(folder: Folder) -> None:
@@ -97,7 +112,7 @@ def require_sound_metrics(fit: Fit) -> None:
     """ConfigError for a file that cannot be continued."""
     assert fit.folder is not None
     with fit.folder.writing():
-        for seed in fit.program.seeds:
+        for seed in fit.program.seeds if hosts.leads() else ():
             told(fit.folder.metrics(seed))
 
 
@@ -109,10 +124,11 @@ def refuse_shorter(program: Program, meta: Mapping[str, Any]) -> None:
         )
 
 
-def pass_over(found: checkpoint.Found) -> None:
+def pass_over(folder: Folder, found: checkpoint.Found) -> None:
     """Set damaged checkpoints aside, and say so."""
-    for at in found.damaged:
-        checkpoint.set_aside(found.folder, at)
+    with folder.writing():
+        for at in found.damaged:
+            checkpoint.set_aside(found.folder, at)
     tell(found)
 
 

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from types import FrameType, TracebackType
 from typing import Any
 
+from jmarl.stderr import SHOW_CURSOR
+
 
 class Stopped(KeyboardInterrupt):
     """Training was asked to stop and did; `how` says how to go on, if that is possible."""
@@ -75,6 +77,6 @@ def end_at_second(pipe: int) -> None:
     while number := os.read(pipe, 1):
         asked += number[0] in Stop.SIGNALS
         if asked == 2:
-            shown = b"\x1b[?25h" * os.isatty(2)  # the cursor, which a progress bar hides
+            shown = SHOW_CURSOR * os.isatty(2)
             os.write(2, shown + b"\njmarl: ended at once; what was saved stands\n")
             os._exit(128 + number[0])

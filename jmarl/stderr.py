@@ -4,6 +4,8 @@ import contextlib
 import sys
 from typing import Any, TextIO
 
+SHOW_CURSOR = b"\x1b[?25h"  # which a progress bar hides
+
 
 def say(line: str) -> None:
     """One line, from jmarl."""

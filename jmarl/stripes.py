@@ -4,9 +4,14 @@ Where stripes lie on devices of their own, nothing remembered ever moves between
 each stripe equally often leaves every step as likely as before.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import jax
+import jax.numpy as jnp
+from jax import Array
 
 from jmarl.types import Clock, Key, Memory, Transition
 
@@ -28,11 +33,43 @@ def striped(one: Memory[Any], stripes: int) -> Memory[Any]:
     return Memory(init, add, sample)
 
 
-def split(rollout: Transition, stripes: int) -> Transition:
+laid = ContextVar("laid", default=1)
+
+
+@contextmanager
+def laid_in(stripes: int) -> Iterator[None]:
+    """Rollouts [T, B, ...] of programs traced in here lie in so many stripes side by side."""
+    token = laid.set(stripes)
+    try:
+        yield
+    finally:
+        laid.reset(token)
+
+
+def lots(key: Key, tree: Any, num_envs: int, count: int) -> tuple[Array, Any]:
+    """Environments drawn into `count` even lots, if that can be of each stripe equally many:
+    indices [count, b] or [count, stripes, b], and the tree of which `drawn` takes them."""
+    stripes = laid.get()
+    if stripes == 1 or num_envs % (stripes * count):
+        return jax.random.permutation(key, num_envs).reshape(count, -1), tree
+    keys = jax.random.split(key, stripes)
+    order = jax.vmap(lambda key: jax.random.permutation(key, num_envs // stripes))(keys)
+    return jnp.moveaxis(order.reshape(stripes, count, -1), 0, 1), split(tree, stripes)
+
+
+def drawn(tree: Any, at: Array) -> Any:
+    """Environments `at` [b] of a tree [T, B, ...], or `at` [stripes, b] of one
+    [T, stripes, ...]: [T, b, ...] or [T, stripes * b, ...]."""
+    if at.ndim == 1:
+        return jax.tree.map(lambda x: x[:, at], tree)
+    return join(jax.tree.map(lambda x: jax.vmap(lambda x, at: x[:, at], (1, 0), 1)(x, at), tree))
+
+
+def split(rollout: Any, stripes: int) -> Any:
     """[T, B, ...] to [T, stripes, B / stripes, ...]."""
     return jax.tree.map(lambda x: x.reshape(len(x), stripes, -1, *x.shape[2:]), rollout)
 
 
-def join(batch: Transition) -> Transition:
+def join(batch: Any) -> Any:
     """[T, stripes, b, ...] to [T, stripes * b, ...]."""
     return jax.tree.map(lambda x: jax.lax.collapse(x, 1, 3), batch)

@@ -17,15 +17,16 @@ import numpy as np
 
 from jmarl import checkpoint, files, forecast
 from jmarl import folder as folders
-from jmarl.api import env_of, finish
 from jmarl.config import find
 from jmarl.evaluations import read
 from jmarl.fields import ConfigError
 from jmarl.fit import Fit
 from jmarl.folder import Folder
 from jmarl.lock import locked
+from jmarl.making import env_of
 from jmarl.program import Program
 from jmarl.sweep_file import Sweep, Swept, Trial
+from jmarl.training import finish
 from jmarl.types import Environment
 from jmarl.versions import banner, keep_compiled, versions
 

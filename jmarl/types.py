@@ -91,10 +91,11 @@ class Transition(struct.PyTreeNode):
 class Attention(NamedTuple):
     """Whom an algorithm attends to at each step: diagnostics, to look at.
 
-    A team attends as one, or each of its agents for itself and not to itself.
+    A team attends as one, or each of its agents for itself: to the others, or to all that it sees,
+    of which agents are a part.
     """
 
-    weights: Array  # [T, B, heads, A] or [T, B, A, heads, A]; a head's sum to 1 over the last axis
+    weights: Array  # [T, B, heads, A] or [T, B, A, heads, A]; a head's sum to 1, or less, over A
     head_weights: Array | None = None  # [T, B, heads] what each head counts; None: all the same
 
 

@@ -71,7 +71,7 @@ def variants(runs: Sequence[Evaluations], by: str = "settings") -> list[Variant]
 
     Raises ConfigError if a seed would count twice.
     """
-    find(by, BY, "way to tell runs apart")
+    find(by, BY, "way to tell runs apart (by)")
     names = short_names([run.path.resolve() for run in runs])
     labels = names if by == "folder" else told_apart(runs)
     kin = sorted_by(zip(runs, labels, strict=True), lambda pair: (pair[0].task, pair[1]))

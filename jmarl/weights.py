@@ -2,8 +2,10 @@
 the file's metadata the JSON that says how to rebuild the algorithm. No code is read from it.
 """
 
+import contextlib
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +33,7 @@ class Weights:
     path: Path
     experiment: Experiment
     seed: int  # that the team was trained with
+    score: float  # what it evaluated as; NaN if nobody told
     arrays: Mapping[str, np.ndarray]
 
     def learner(self, algorithm: Algorithm[Any], spec: EnvSpec) -> Any:
@@ -93,11 +96,30 @@ def found(path: str | Path) -> Path | None:
 
 def read(path: Path) -> Weights:
     """Raises ConfigError if it is no such file, or holds settings that jmarl does not know."""
+    with reading(path) as file:
+        told = metadata(file)
+        arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        plan = Experiment.from_json(told["experiment"])
+        score = told.get("episode_return")
+        return Weights(path, plan, told["seed"], math.nan if score is None else score, arrays)
+
+
+def about(path: Path) -> dict[str, Any]:
+    """What a file tells of itself, without its arrays. Raises ConfigError if it is no such file."""
+    with reading(path) as file:
+        return metadata(file)
+
+
+def metadata(file: Any) -> dict[str, Any]:
+    return json.loads((file.metadata() or {})["jmarl"])
+
+
+@contextlib.contextmanager
+def reading(path: Path) -> Iterator[Any]:
+    """A safetensors file; what is wrong with it becomes ConfigError."""
     try:
         with safetensors.safe_open(path, framework="numpy") as file:
-            about = json.loads((file.metadata() or {})["jmarl"])
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        return Weights(path, Experiment.from_json(about["experiment"]), about["seed"], arrays)
+            yield file
     except (OSError, safetensors.SafetensorError, ValueError, LookupError, TypeError) as error:
         if isinstance(error, ConfigError):
             raise

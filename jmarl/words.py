@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args, get_origin
 
 from jmarl.algorithms import ALL
-from jmarl.config import WHOLE, RunConfig, find, help_texts, hints, parse
+from jmarl.config import WHOLE, RunConfig, help_texts, hints, of_type, parse, require_setting
 from jmarl.fields import ConfigError
 from jmarl.preset_files import planned, recipe_of
 
@@ -26,9 +26,11 @@ FLAGS = {
     "compile-cache": "where compiled programs are kept between runs, or off [auto]",
     "env.NAME": "an option of the environment, as in --env.episode_limit 50; see `jmarl envs ENV`",
     "wandb": "off, offline or online: tell wandb too, a run for each seed [off]",
+    "distributed": "one of several processes: auto, or HOST:PORT,N,I for process I of N [auto]",
     "quiet": "no progress",
 }
 SWITCHES = ("quiet", "no-quiet")
+USUAL = {"distributed": "auto"}  # what a flag means that no value follows
 ALONE = ""  # the value of a flag that none follows
 
 
@@ -42,7 +44,9 @@ def read_order(words: list[str]) -> Order | None:
             return None
         raise ConfigError(f"algorithm must be one of {', '.join(ALL)}: jmarl train ALGORITHM ...")
     if len(names) > 1:
-        raise ConfigError(f"algorithm must be one name, got {' '.join(names)!r}")
+        raise ConfigError(
+            f"algorithm must be one name, got {' '.join(names)!r}; settings are flags: --seeds 4"
+        )
     algorithm = names[0] if names else ""
     if algorithm:
         recipe_of(algorithm)
@@ -62,11 +66,15 @@ def sort_order(algorithm: str, given: dict[str, str]) -> Order:
         if flag.startswith("env."):
             env_options[flag.removeprefix("env.").replace("-", "_")] = parse(value)
             continue
-        name = find(flag, {**dashed, **dict.fromkeys(FLAGS)}, f"flag of train {algorithm}".strip())
+        known = {**dashed, **dict.fromkeys(FLAGS)}
+        require_setting(flag, known, f"flag of train {algorithm}".strip(), algorithm)
+        name = known[flag]
         if value == ALONE:
-            if flag not in SWITCHES and types.get(name) is not bool:
+            if flag not in (*SWITCHES, *USUAL) and types.get(name) is not bool:
                 raise ConfigError(f"{flag} must have a value, got none")
-            value = "true"
+            value = USUAL.get(flag, "true")
+        if flag in SWITCHES:
+            of_type(flag, value, bool)
         if name is None:
             flags[flag] = value
         else:

@@ -16,7 +16,9 @@ class Golden:
     """One recorded file: `z[name]`, `z.tree(prefix)`, and reference values of one precision."""
 
     def __init__(self, path: Path, precision: str = "f64") -> None:
-        self.data, self.precision = np.load(path), precision
+        with np.load(path) as file:
+            self.data = dict(file)
+        self.precision = precision
         self.dtype = {"f64": np.float64, "f32": np.float32}[precision]
 
     def __getitem__(self, name: str) -> np.ndarray:
@@ -29,7 +31,7 @@ class Golden:
 
     def names(self, prefix: str) -> list[str]:
         """Names below `prefix`, in the file's order."""
-        return [name[len(prefix) :] for name in self.data.files if name.startswith(prefix)]
+        return [name[len(prefix) :] for name in self.data if name.startswith(prefix)]
 
     def check(self, name: str, mine: Any, atol: float = 1e-7, where: Any = True) -> None:
         """`mine` equals the recorded value, relative to the largest entry `where` it counts."""

@@ -206,7 +206,7 @@ def entities_of(z: Golden | Mapping[str, np.ndarray]) -> Entities:
 
 def inputs(z: Golden | Mapping[str, np.ndarray]) -> list[str]:
     """Names of what there is in a batch."""
-    names = z.data.files if isinstance(z, Golden) else z
+    names = z.data if isinstance(z, Golden) else z
     return [name.removeprefix("batch/") for name in names if name.startswith("batch/")]
 
 

@@ -32,7 +32,8 @@ def main(folder: Path, alone: bool) -> str:
         export.deserialize(bytearray((folder / f"{name}.stablehlo").read_bytes())).call
     )
     reset, act = read("reset"), read("act")
-    episode = dict(np.load(folder / "episode.npz"))
+    with np.load(folder / "episode.npz") as file:
+        episode = dict(file)
     keys, actions, open_key = (episode.pop(name) for name in ("keys", "actions", "open_key"))
     agents = np.arange(actions.shape[1], dtype=np.int32)
     for_all = lambda key: np.broadcast_to(key, (len(agents), *key.shape))

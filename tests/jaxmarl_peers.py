@@ -6,13 +6,12 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from compiling import HASTE
 
 from jmarl.types import Environment, EnvSpec, View
 from jmarl_envs.actions import random_actions
 from jmarl_envs.libraries import quietly
 from jmarl_envs.plain import plain
-
-HASTE = {"xla_backend_optimization_level": 0}  # these programs compile far longer than they run
 
 
 class Played(NamedTuple):

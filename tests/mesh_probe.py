@@ -87,7 +87,8 @@ def counted(text: str) -> np.ndarray:
 
 
 def compare(algorithm: str, env: str) -> dict[str, Any]:
-    plan = experiment(algorithm, "", {}, {**SETTINGS, "env": env})
+    more = {"minibatches": 2} if algorithm == "mappo" else {}  # of an environment a device each
+    plan = experiment(algorithm, "", {}, {**SETTINGS, "env": env, **more})
     programs = [Program(jmarl.make_env(env), plan) for _ in range(2)]
     programs[1].mesh = OneDevice(programs[0].mesh.seed, programs[0].mesh.env)
     texts = record_texts()
@@ -104,12 +105,17 @@ def compare(algorithm: str, env: str) -> dict[str, Any]:
     told["learner"] = drift(runs[0].learner, runs[1].learner)
     told["size"] = bytes_of_learner(runs[0].learner)
     told["memory"] = sum(x.nbytes for x in jax.tree.leaves(runs[0].memory))
-    chunk = next(text for text in texts if "all-reduce" in text and "_chunk" in text)
-    told["collectives"] = [
-        {"kind": kind, "bytes": bytes_of(shape), "groups": groups(rest)}
-        for shape, kind, rest in COLLECTIVE.findall(chunk)
-    ]
+    told["collectives"] = collectives(texts, "_chunk")
     return told
+
+
+def collectives(texts: list[str], function: str) -> list[dict[str, Any]]:
+    """Of the first compiled program of this name in which devices speak."""
+    text = next(text for text in texts if "all-reduce" in text and f"jit_{function}" in text)
+    return [
+        {"kind": kind, "bytes": bytes_of(shape), "groups": groups(rest)}
+        for shape, kind, rest in COLLECTIVE.findall(text)
+    ]
 
 
 def bytes_of_learner(learner: Any) -> int:
@@ -142,6 +148,7 @@ def resume(folder: str) -> dict[str, Any]:
     train = lambda out, steps: jmarl.train(
         "vdn", "matrix/two_step", out=f"{folder}/{out}", **{**settings, "total_steps": steps}
     )
+    texts = record_texts()
     whole = train("whole", 960)
     train("half", 480)
     again = jmarl.resume(f"{folder}/half", total_steps=960, progress=False)
@@ -150,6 +157,7 @@ def resume(folder: str) -> dict[str, Any]:
         "whole": whole.returns[-1].tolist(),
         "again": again.returns[-1].tolist(),
         "evaluated": [float(x) for x in alone["episode_return"]],
+        "collectives": collectives(texts, "_evaluate"),
     }
 
 

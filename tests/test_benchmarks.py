@@ -1,5 +1,6 @@
 """make bench: what it refuses, what it measures, what it leaves behind."""
 
+import itertools
 import json
 import os
 import signal
@@ -12,8 +13,12 @@ from typing import Any
 
 import pytest
 
+from jmarl.words import read_order
+
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 SCRIPT = BENCHMARKS / "throughput.py"
+TWO_STEP = BENCHMARKS / "two_step.yaml"
+LRS = [1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 2e-2]
 TINY = ("--set", "buffer_size=2000", "batch_size=32", "warmup_steps=110", "hidden_dim=8,8")
 ABOUT = {
     "device": "1 x cpu",
@@ -144,6 +149,14 @@ def test_numbers_agree_with_each_other(result: dict[str, Any]) -> None:
     assert len(alone["repeats"]) == 3
     assert set(rung["compile_seconds"]) == {"start", "chunk", "environment_alone"}
     assert min(rung["compile_seconds"].values()) > 0
+    bound = rung["floor"]
+    parts = bound["seconds"]
+    # tiny networks: 16 updates, each of 32 transitions
+    assert 1e5 < bound["flops"] < 1e8 and bound["bytes"] > 16 * 32
+    assert parts["operations"] == pytest.approx(bound["flops"] / bound["flops_per_second"])
+    assert parts["floor"] == parts["environment"] + max(parts["operations"], parts["bytes"])
+    assert bound["times_the_floor"] == pytest.approx(parts["measured"] / parts["floor"])
+    assert parts["measured"] == pytest.approx(16 / updates["median"])
     # an interpreter with jax takes more, a toy with 2000 transitions far less
     assert 100 * 2**20 < rung["peak_memory_bytes"] < 16 * 2**30
 
@@ -166,7 +179,7 @@ def test_a_failed_rung_is_shown_and_loses_no_other(
     printed, error = capsys.readouterr()
     rows = [line.split() for line in printed.splitlines() if line.strip()]
     assert ["4", "failed"] in rows
-    assert any(row[0] == "2" and len(row) == 8 for row in rows)
+    assert any(row[0] == "2" and len(row) == 9 for row in rows)
     assert "4 environments failed: MemoryError: all gone" in printed
     assert sum(line.startswith("maddpg, ") for line in error.splitlines()) == 2
     (path,) = (tmp_path / "results").glob("*.json")
@@ -256,5 +269,51 @@ def test_time_left_follows_what_rungs_took() -> None:
     forecast.learn("compiling chunk", watch.GUESSES["compiling chunk"] + 5)
     forecast.seconds_per_update = 0.001
     assert forecast.after(0) == pytest.approx(4 * 1.024 + rest + 5)
-    alone = forecast.known["environment alone"]
-    assert forecast.left(1, "training", elapsed=1.0) == pytest.approx(4 * 1.024 - 1 + alone)
+    later = forecast.known["environment alone"] + forecast.known["floor"]
+    assert forecast.left(1, "training", elapsed=1.0) == pytest.approx(4 * 1.024 - 1 + later)
+
+
+# --- a sweep beside its trials one by one -------------------------------------------------------
+
+
+def test_a_sweep_is_timed_by_turns_and_written_down(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sweeps = __import__("sweeps")
+    order: list[str] = []
+
+    def way(name: str) -> Any:
+        def train(file: Path, out: Path) -> None:
+            order.append(name)
+            for run in ("0", "1"):
+                (out / run).mkdir(parents=True)
+                (out / run / "summary.json").write_text('{"compile_seconds": {"a": 1, "b": 2}}')
+
+        return train
+
+    clock = itertools.count()
+    monkeypatch.setattr(sweeps, "processor", lambda: float(next(clock)))
+    monkeypatch.setattr(sweeps, "WAYS", {name: way(name) for name in sweeps.WAYS})
+    assert sweeps.main(["--repeats", "2", "--out", str(tmp_path)]) == 0
+    assert order == ["together", "apart", "in turn", "apart", "in turn", "together"]
+    told = json.loads((tmp_path / "sweep-two_step.json").read_text())
+    assert told["about"]["command"].startswith("python benchmarks/sweeps.py --repeats 2")
+    assert {"git", "device", "packages", "load"} <= told["about"].keys()
+    assert len(told["sweep"]["trials"]) == 8
+    assert [turn["compile"] for turn in told["seconds"]["apart"]] == [6, 6]
+    assert told["ratios"]["in turn"]["processor"] == [1, 1, 1]
+    assert "processor s" in capsys.readouterr().out
+
+
+def test_a_sweeps_ratios_are_within_turns() -> None:
+    sweeps = __import__("sweeps")
+    seconds = lambda *turns: [{"wall": w, "processor": p, "compile": 0.0} for w, p in turns]
+    found = {"together": seconds((10, 5), (20, 10)), "apart": seconds((40, 10), (40, 30))}
+    assert sweeps.ratios(found) == {"apart": {"wall": [3, 2, 4], "processor": [2.5, 2, 3]}}
+
+
+def test_trials_one_by_one_are_those_of_the_sweep(tmp_path: Path) -> None:
+    sweeps = __import__("sweeps")
+    orders = [read_order(words[1:]) for words in sweeps.trainings(TWO_STEP, tmp_path)]
+    assert [float(order.settings["lr"]) for order in orders if order] == LRS
+    assert len({order.flags["out"] for order in orders if order}) == len(LRS)

@@ -11,15 +11,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from flax import struct
 
+import jmarl
 import jmarl_envs
 from jmarl.algorithms import ALL
-from jmarl.api import Result
 from jmarl.cli import main
 from jmarl.config import Experiment, RunConfig, experiment, help_texts, hints
-from jmarl.fields import ConfigError
+from jmarl.fields import ConfigError, knob, static
 from jmarl.report import report
 from jmarl.sinks import evaluation
+from jmarl.training import Result
 from jmarl.words import pairs
 from jmarl_envs import registry
 from jmarl_envs.catalogue import Needs
@@ -191,7 +193,7 @@ def test_every_setting_is_a_flag_with_help(
     assert main(["train", algorithm, "--help"]) == 0
     told = capsys.readouterr().out
     for cls in (RunConfig, type(ALL[algorithm].config)):
-        assert help_texts(cls).keys() == hints(cls).keys(), "a field has no comment behind it"
+        assert all(help_texts(cls).values()), "a field has no comment behind it"
         assert all(f"--{name.replace('_', '-')} " in told for name in hints(cls))
 
 
@@ -288,3 +290,35 @@ def test_the_first_ctrl_c_leaves_a_run_that_can_be_resumed(tmp_path: Path) -> No
         f"jmarl: stopped by SIGINT; to go on: jmarl train --resume {run}"
     )
     assert any((run / "checkpoints").iterdir())
+
+
+def test_an_algorithm_of_ones_own_is_known_as_jmarls_are(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours = dict(ALL)
+    monkeypatch.setitem(ALL, "mine", ALL["iql"])  # so that the name is taken away afterwards
+    del ALL["mine"]
+    config = Own()
+    jmarl.register_algorithm(replace(ALL["iql"], name="mine", summary="it is mine", config=config))
+    assert main(["algos"]) == 0
+    assert "it is mine" in capsys.readouterr().out
+    assert main(["train", "mine", "--help"]) == 0
+    told = capsys.readouterr().out
+    assert re.search(r"--depth +how deep \[3\]\n", told)
+    assert re.search(r"--plain +\[0.5\]\n", told), "a setting without a comment is one, too"
+    assert experiment("mine", settings={"depth": 4}).recipe is ALL["mine"]
+    assert {name: ALL[name] for name in ours} == ours
+
+
+class Own(struct.PyTreeNode):
+    depth: int = static(3, low=1)  # how deep
+    plain: float = knob(0.5)
+
+
+@pytest.mark.parametrize(
+    ("name", "says"), [("qmix", "must be new, got 'qmix'"), ("My-Own", "a lower-case word")]
+)
+def test_an_algorithms_name_must_be_free_and_a_word(name: str, says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        jmarl.register_algorithm(replace(ALL["iql"], name=name))
+    assert name == "qmix" or name not in ALL

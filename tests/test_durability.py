@@ -20,7 +20,7 @@ import pytest
 from small_runs import TINY, lines, untimed
 
 import jmarl
-from jmarl import checkpoint, files
+from jmarl import checkpoint, files, program
 from jmarl.best import Best
 from jmarl.cli import main
 from jmarl.folder import Folder
@@ -439,6 +439,27 @@ def test_records_that_were_lost_are_told(run: Path, capsys: pytest.CaptureFixtur
     assert f"seed-0.jsonl has lost {len(told)} of its {len(told)} lines" in first
     assert f"seed-1.jsonl has lost 2 of its {len(told)} lines" in second
     assert Folder(run).metrics(1).read_bytes() == b"".join(told[:-2])
+
+
+def test_files_keep_some_records_of_a_long_run_and_going_on_misses_none(
+    trained: jmarl.Result,
+    run: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert trained.path is not None
+    monkeypatch.setattr(program, "RECORDS", 4)
+    for back in (12, 4):
+        go_back(run, back)
+        jmarl.resume(run, progress=False)
+    assert capsys.readouterr().err == ""
+    kept, told = (untimed(lines(path, 0)) for path in (run, trained.path))
+    learnt = lambda records: [r for r in records if "eval/episode_return" not in r]
+    scores = lambda records: [r for r in records if "eval/episode_return" in r]
+    assert scores(kept) == scores(told)
+    late = [r for r in learnt(told) if r["updates"] > scores(told)[-2]["updates"]]
+    still = [r for r in late if r in kept]
+    assert len(late) > 4 and still[-1] == late[-1] and 2 < len(still) <= 4
 
 
 # --- one process at a time ----------------------------------------------------------------------

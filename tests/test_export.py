@@ -127,7 +127,8 @@ def test_every_algorithm_can_be_exported(name: str, tmp_path: Path) -> None:
 def test_a_difference_would_be_told(tmp_path: Path) -> None:
     store("iql-apart", tmp_path / "iql")
     file = tmp_path / "iql" / "episode.npz"
-    episode = dict(np.load(file))
+    with np.load(file) as arrays:
+        episode = dict(arrays)
     np.savez(file, **{**episode, "actions": (episode["actions"] + 1) % 2})
     with pytest.raises(AssertionError, match="step 0"):
         act_alone([tmp_path / "iql"])
@@ -252,7 +253,7 @@ def test_a_file_that_is_no_policy_is_refused(tmp_path: Path) -> None:
         with pytest.raises(jmarl.ConfigError) as caught:
             jmarl.load_policy(file, env=env)
         assert says in str(caught.value)
-    with pytest.raises(jmarl.ConfigError, match=r"training seed must be that of .*, 5, got 1"):
+    with pytest.raises(jmarl.ConfigError, match=r"training seed must be one of \[5\], got 1"):
         jmarl.load_policy(tmp_path / "out", 1, env)
 
 

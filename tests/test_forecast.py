@@ -10,9 +10,9 @@ from probes import Zoo, algorithms
 import jmarl
 from jmarl import forecast
 from jmarl.algorithms import ALL
-from jmarl.api import env_of
 from jmarl.config import Experiment, experiment
 from jmarl.forecast import Needs, host_free, largest, needs, readable
+from jmarl.making import env_of
 from jmarl.program import Program
 
 MANY = {"total_steps": 10**9, "num_envs": 8, "seeds": 3, "eval_episodes": 5}

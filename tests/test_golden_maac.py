@@ -13,7 +13,7 @@ from jmarl.actions import vector_mask
 from jmarl.algorithms import maac
 from jmarl.algorithms.actor_critic import Learner, Nets
 from jmarl.algorithms.batch import Batch, take
-from jmarl.networks.mlp import Moments, agents_moments
+from jmarl.networks.mlp import Moments, batch_moments
 from jmarl.optim import global_norm
 from jmarl.types import EnvSpec, View
 
@@ -215,7 +215,7 @@ def test_critic(case: Case) -> None:
 def next_values(case: Case, learner: Learner, batch: Batch, noise: Array) -> Array:
     """Targets [N, A], compared, as is what they are made of."""
     algorithm, view, target = case.algorithm, batch.next_view, learner.target
-    moments = agents_moments(view.obs, batch.weight)
+    moments = batch_moments(view.obs, batch.weight)
     out = algorithm.outputs(target.actor, view.obs, moments)
     log_policy, action = algorithm.log_policy(out, view.available), noise.argmax(-1)
     case.rows_of("critic/next_log_pi", take(log_policy, action))
@@ -240,7 +240,7 @@ def test_actors(case: Case) -> None:
     z, algorithm, learner, batch = case.z, case.algorithm, case.learner(), case.batch()
     stepped = case.nets(f"{z.precision}/after/params/").critic
     view, noise = batch.view, case.noise("actions")
-    moments = agents_moments(view.obs, batch.weight)
+    moments = batch_moments(view.obs, batch.weight)
     out = algorithm.outputs(learner.nets.actor, view.obs, moments)
     log_policy, action = algorithm.log_policy(out, view.available), noise.argmax(-1)
     q = algorithm.judge(stepped, view, algorithm.parts.one_hot(action), batch.weight).q

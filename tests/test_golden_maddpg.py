@@ -12,7 +12,7 @@ from jax import Array
 from jmarl.algorithms import maddpg
 from jmarl.algorithms.batch import Batch
 from jmarl.algorithms.maddpg import Learner, Maddpg, Nets
-from jmarl.networks.mlp import Moments, agents_moments
+from jmarl.networks.mlp import Moments, batch_moments
 from jmarl.optim import polyak
 from jmarl.types import EnvSpec, View
 
@@ -175,7 +175,7 @@ def test_actor(case: Case) -> None:
         batch, noise = case.batch(i), case.noise(i)[1]
         own = lambda tree, i=i: jax.tree.map(lambda x: x[i], tree)
         size = case.spec.action_sizes[i]
-        moments = agents_moments(batch.view.obs, batch.weight)
+        moments = batch_moments(batch.view.obs, batch.weight)
         out = algorithm.outputs(learner.nets.actor, batch.view.obs, moments)
         vector = algorithm.head.sample(out, noise[:, None], batch.view.available)
         z.check(f"policy/out/{i}", (out if case.discrete else vector)[:, i, :size])

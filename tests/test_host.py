@@ -17,10 +17,12 @@ from small_runs import TINY, lines, untimed
 import jmarl
 import jmarl_envs
 from jmarl import checkpoint
-from jmarl.api import env_of, own_name
+from jmarl import folder as folders
+from jmarl.cli import main
 from jmarl.config import experiment
 from jmarl.fit import Fit
 from jmarl.folder import Folder, open_folder
+from jmarl.making import env_of, own_name
 from jmarl.program import Program, schedule
 from jmarl.signals import Stop, Stopped
 from jmarl.sinks import JsonLines, keep_until
@@ -114,8 +116,6 @@ def test_a_stopped_and_resumed_run_equals_the_unbroken_one(
 ) -> None:
     """Through a checkpoint on disk, with records after it that the resumed run must not repeat."""
     assert trained.path is not None
-    from jmarl import folder as folders
-
     settings = {k: v for k, v in TINY.items() if k not in ("compile_cache", "progress")}
     plan = experiment("maddpg", settings={**settings, "env": "toy/parts"})
     folder = folders.create(str(tmp_path / "broken"), plan, {})
@@ -134,6 +134,15 @@ def test_a_stopped_and_resumed_run_equals_the_unbroken_one(
     np.testing.assert_array_equal(resumed.returns, trained.returns)
     theirs = open_folder(trained.path).checkpoints
     assert checkpoint.iterations(folder.checkpoints)[0] == checkpoint.iterations(theirs)[0]
+
+
+def test_runs_that_begin_in_the_same_second_have_folders_of_their_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("time.strftime", lambda _: "now")
+    made = [folders.create("", experiment("vdn"), {}).path.name for _ in range(3)]
+    assert made == [f"vdn-smax-3m-now{nth}" for nth in ("", "-2", "-3")]
 
 
 def test_a_loaded_team_plays_as_the_trained_one_did(trained: jmarl.Result) -> None:
@@ -159,6 +168,24 @@ def test_evaluation_repeats_and_names_the_random_policy(trained: jmarl.Result) -
     assert first.keys() == again.keys() == floor.keys()
     np.testing.assert_array_equal(first["episode_return"], again["episode_return"])
     assert first["episode_return"].shape == (2,)
+
+
+def test_teams_may_be_evaluated_where_they_were_not_trained(
+    trained: jmarl.Result, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["eval", str(trained.path), "--episodes=8"]
+    assert main([*words, "--env.episode_limit", "2"]) == 0
+    row = next(line for line in capsys.readouterr().out.splitlines() if "episode_length" in line)
+    assert row.split("│")[2:5] == [" 2.000  ", " 2.000   ", " 2.000   "]
+    for option, message in (
+        ("--env.actions=discrete", "env options must leave action_kind as in training, simplex, "),
+        ("--env.episode_limit", "--env.episode_limit must have a value, got none"),
+        ("--env.limit=2", "did you mean 'episode_limit'"),
+        ("--env.episode_limit=2 --record", "record plays the run's own environment"),
+    ):
+        assert main([*words, *option.split()]) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert message in line
 
 
 @pytest.mark.parametrize(

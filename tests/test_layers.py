@@ -31,8 +31,9 @@ LAYERS = (  # from the ground up; a file may import its own layer and those belo
 HOST = len(LAYERS)  # everything else in jmarl/ but
 # which lie above and join jmarl to jmarl_envs
 FACES = {
-    *("absolute", "api", "contest", "exporting", "insight", "standings", "pictures", "report"),
-    *("sweep", "cli", "cli_files", "cli_sweep", "__main__", "__init__"),
+    *("making", "training", "teams", "rendering", "absolute", "contest", "exporting", "insight"),
+    *("overlay", "standings", "pictures", "report", "sweep", "__main__", "__init__"),
+    *("cli", "cli_files", "cli_lists", "cli_play", "cli_sweep"),
 }
 SUITES = {"jmarl_envs", "jaxmarl", "jumanji"}
 EDGES = {  # the one module or package that may import each of these
@@ -40,6 +41,7 @@ EDGES = {  # the one module or package that may import each of these
     "orbax": "jmarl/checkpoint.py",
     "matplotlib": "jmarl/plots/",
     "PIL": "envs/jmarl_envs/raster.py",
+    "av": "envs/jmarl_envs/video.py",
     "safetensors": "jmarl/weights.py",
 }
 SIDE_EFFECTS = {"print", "debug.print", "breakpoint"}

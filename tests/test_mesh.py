@@ -17,10 +17,11 @@ from jmarl.memory import replay
 from jmarl.mesh import Mesh, parse
 from jmarl.networks.rows import apart, products, rows
 from jmarl.program import Program
-from jmarl.stripes import join, split, striped
+from jmarl.stripes import drawn, join, laid_in, lots, split, striped
 from jmarl.types import Clock, Transition
 
 PROBE = Path(__file__).with_name("mesh_probe.py")
+SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("coma", "mappo")]
 ALONG_ENV = [[0, 1, 2, 3], [4, 5, 6, 7]]  # of a mesh seed=2,env=4
 
 
@@ -30,9 +31,9 @@ def probe(*args: str) -> dict[str, Any]:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-@pytest.fixture(scope="module", params=["qmix", pytest.param("coma", marks=pytest.mark.slow)])
+@pytest.fixture(scope="module", params=["qmix", *SLOW])
 def told(request: pytest.FixtureRequest) -> dict[str, Any]:
-    """Off-policy with a replay, and on-policy."""
+    """Off-policy with a replay, on-policy, and in minibatches."""
     return probe(request.param, "matrix/two_step")
 
 
@@ -61,6 +62,9 @@ def test_a_shared_run_resumes_and_is_evaluated(tmp_path: Path) -> None:
     assert found["again"] == pytest.approx(found["whole"], abs=1e-5)
     assert len(found["evaluated"]) == 2
     assert np.isfinite(found["evaluated"]).all()
+    for one in found["collectives"]:  # devices play an episode each, and add up what it came to
+        assert one["kind"] == "all-reduce" and one["bytes"] < 100
+        assert [sorted(group) for group in one["groups"]] == ALONG_ENV
 
 
 # --- settings -----------------------------------------------------------------------------------
@@ -170,6 +174,21 @@ def test_stripes_draw_every_step_equally_often_and_each_from_its_own() -> None:
     _, counts = np.unique(rewards, return_counts=True)
     assert len(counts) == 4 * 5  # the newest step's successor is not stored yet
     np.testing.assert_allclose(counts / counts.sum(), 1 / 20, atol=4 * np.sqrt(0.05 / rewards.size))
+
+
+def test_lots_take_from_every_stripe_equally_and_each_environment_once() -> None:
+    rollout = numbered(0, 8)
+    with laid_in(2):
+        order, parts = lots(jax.random.key(0), rollout, 8, 2)
+    firsts = np.array([drawn(parts, at).reward[:, :, 0] for at in order])  # [lots, T, b]
+    assert firsts.shape == (2, 3, 4)
+    for lot in firsts:
+        np.testing.assert_array_equal(lot - lot[0], 100 * np.arange(3)[:, None] + 0 * lot)
+        assert (np.sort(lot[0]) < 4).sum() == 2
+    assert sorted(firsts[:, 0].ravel()) == list(range(8))
+    with laid_in(3):  # which do not divide by it
+        order, parts = lots(jax.random.key(0), rollout, 8, 2)
+    assert parts is rollout and order.shape == (2, 4)
 
 
 def test_splitting_and_joining_keep_the_order() -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from jmarl import __version__
 from jmarl.preset_files import shipped
+from jmarl.zoo import entries
 
 ROOT = Path(__file__).parents[1]
 
@@ -38,6 +39,13 @@ def test_wheel_holds_the_preset_files(wheel: zipfile.ZipFile) -> None:
     packed = [name for name in wheel.namelist() if name.startswith(folder)]
     names = {f"@{name.removeprefix(folder).removesuffix('.yaml')}" for name in packed}
     assert names == shipped().keys()
+
+
+def test_wheel_holds_the_zoo(wheel: zipfile.ZipFile) -> None:
+    packed = {name: wheel.read(name) for name in wheel.namelist() if "/policies/" in name}
+    assert packed == {
+        f"jmarl/policies/{entry.path.name}": entry.path.read_bytes() for entry in entries().values()
+    }
 
 
 @pytest.mark.parametrize("package", ["jmarl", "jmarl_envs"])

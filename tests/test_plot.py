@@ -12,13 +12,13 @@ import pytest
 from jax import Array
 from matplotlib.collections import QuadMesh
 from matplotlib.figure import Figure
+from PIL import Image
 from probes import jit
 
 import jmarl
 import jmarl_envs
 from jmarl import checkpoint
 from jmarl.algorithms import ALL
-from jmarl.api import team_of, trained
 from jmarl.cli import main
 from jmarl.config import experiment
 from jmarl.exploration import uniform_policy
@@ -26,6 +26,7 @@ from jmarl.folder import create, open_folder
 from jmarl.plots import attention_map, intrinsic_map
 from jmarl.program import Program
 from jmarl.recording import Attended, record
+from jmarl.teams import team_of, trained
 from jmarl.types import EnvSpec, Key, Outcome, View
 from jmarl_envs import registry
 
@@ -146,9 +147,14 @@ def test_the_best_team_plays_the_episode_that_render_shows(run: Path, tmp_path: 
     made = jmarl.render(run, out=tmp_path / "x.gif", seed=7, pixels=64)
     seen = jmarl.attention(run, seed=7)
     assert made.policy == "trained, seed 1" and seen.team_seed == 1
+    assert made.overlay == "attention"
     np.testing.assert_array_equal(seen.reward.sum(0), made.returns[0])
     with pytest.raises(jmarl.ConfigError, match=r"training seed must be one of \[0, 1\], got 7"):
         jmarl.attention(run, team_seed=7)
+    bare = jmarl.render(run, out=tmp_path / "bare.gif", seed=7, pixels=64, overlay="none")
+    assert bare.overlay == ""
+    with Image.open(made.path) as over, Image.open(bare.path) as plain:
+        assert over.width == plain.width and over.height > plain.height
 
 
 def test_an_episode_on_record_is_a_batch_to_its_end() -> None:
@@ -249,20 +255,22 @@ def test_names_of_many_agents_do_not_overlap() -> None:
     assert [label.get_text() for label in named] == [f"a{i}" for i in range(0, 60, 3)]
 
 
-def test_agents_who_attend_have_a_row_each_and_their_heads_a_column() -> None:
-    """Not to themselves: blank there; all alike is a share of the others."""
+@pytest.mark.parametrize(("own", "alike"), [(0, "1/2"), (0.5, "1/3")])
+def test_agents_who_attend_have_a_row_each_and_their_heads_a_column(own: float, alike: str) -> None:
+    """Where not to themselves, blank there, and all alike is a share of the others."""
     weights = np.random.default_rng(1).random((5, 3, 2, 3))
+    weights[:, range(3), :, range(3)] = own
     seen = made_up(5, 2, weights=weights, head_weights=None)
     figure = attention_map(seen)
     for row in range(3):
         for column in range(2):
             shown: Any = heat(figure, 2 * row + column).get_array()
             expected = weights[:, row, column].T.copy()
-            expected[row] = np.nan
+            expected[row] = own or np.nan
             np.testing.assert_array_equal(shown.filled(np.nan), expected)
     assert [figure.axes[at].get_ylabel() for at in range(0, 6, 2)] == ["ann to", "bob to", "cid to"]
     assert [figure.axes[at].get_title("left") for at in range(2)] == ["head 1", "head 2"]
-    assert len(figure.axes) == 8 and "1/2" in figure.axes[7].get_ylabel()
+    assert len(figure.axes) == 8 and alike in figure.axes[7].get_ylabel()
     assert "heads count alike" not in figure.get_suptitle()
     assert figure.axes[6].get_xlabel() == "step of the episode"
 
@@ -319,6 +327,10 @@ def test_intrinsic_rewards_are_those_of_the_actions_that_the_team_took(
     played = record(program.env, algorithm.exploit(learner), jax.random.key(0), 1)
     first = algorithm.intrinsic(learner, played.batch())[0, 0]
     np.testing.assert_allclose(seen.rewards[0], first, rtol=1e-5)
+    made = jmarl.render(run, out=tmp_path / "x.mp4", episodes=2, pixels=64)
+    assert made.overlay == "intrinsic"
+    with pytest.raises(jmarl.ConfigError, match="got a team of liir"):
+        jmarl.render(run, out=tmp_path / "y.mp4", overlay="attention")
 
 
 WRONG = {  # the words after `jmarl plot`, in a folder with two runs: what the one line must say
@@ -333,7 +345,10 @@ WRONG = {  # the words after `jmarl plot`, in a folder with two runs: what the o
     "--seed 3": ("plot takes what to draw and a run, got none",),
     "intrinsic qatten": ("intrinsic is shown by runs of liir, got", "a run of qatten"),
     "attention nowhere": ("run must be the folder of a run", "'nowhere'"),
-    "attention maddpg": ("attention is shown by runs of maac or qatten, got", "a run of maddpg"),
+    "attention maddpg": (
+        "attention is shown by runs of maac or qatten or refil, got",
+        "a run of maddpg",
+    ),
     "attention qatten": ("run must have a checkpoint",),
     "attention qatten --seed -1": ("seed must be between 0",),
     "attention qatten --seed x": ("seed must be a whole number, got 'x'",),
@@ -370,4 +385,7 @@ def test_help_tells_all_flags_and_who_has_attention(
     assert main(["plot", *words]) == 0
     told = capsys.readouterr().out
     assert all(f"--{flag} " in told for flag in ("out", "seed", "team-seed", "compile-cache"))
-    assert "for runs of maac or qatten" in told and "for runs of\n               liir\n" in told
+    assert (
+        "for runs of maac or qatten or refil" in told
+        and "for runs of\n               liir\n" in told
+    )

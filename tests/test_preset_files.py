@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import jmarl
-from jmarl import api
+from jmarl import making
 from jmarl.algorithms import ALL
 from jmarl.cli import main
 from jmarl.config import Experiment, experiment
@@ -26,7 +26,7 @@ RUNNERS = ("seed", "seeds", "checkpoint_minutes", "keep_checkpoints")
 def spec(env: str, kinds: tuple[str, ...], options: tuple[Any, ...]) -> EnvSpec:
     """As whose algorithm takes such actions has it; not made anew for every preset."""
     plan = experiment("maddpg" if kinds[0] == "simplex" else "qmix", settings={"env": env})
-    return api.env_of(Experiment(plan.algorithm, "", plan.run, plan.config, dict(options))).spec
+    return making.env_of(Experiment(plan.algorithm, "", plan.run, plan.config, dict(options))).spec
 
 
 def head(path: Path) -> dict[str, str]:
@@ -59,7 +59,7 @@ def test_a_shipped_preset_is_what_its_study_ran(name: str) -> None:
 
 def test_files_cover_every_suite_that_studies_ran() -> None:
     suites = {name.split("/")[1].split("-")[0] for name in shipped()}
-    assert suites == {"mpe", "particle", "matrix", "grid", "smax", "pursuit"}
+    assert suites == {"mpe", "particle", "matrix", "grid", "smax", "pursuit", "refil"}
 
 
 # --- round trips ----------------------------------------------------------------------------------
@@ -83,8 +83,8 @@ def test_the_command_prints_a_file_that_trains_the_same(
     path = tmp_path / "mine.yaml"
     path.write_text(capsys.readouterr().out)
     options, settings = {"episode_limit": 7}, {"hidden_dim": (8, 4), "tau": 0.02}
-    expected = api.plan_of("maddpg", "toy/parts", "iqbal", options, settings)
-    assert api.plan_of(str(path), "", "", {}, {}) == expected
+    expected = making.plan_of("maddpg", "toy/parts", "iqbal", options, settings)
+    assert making.plan_of(str(path), "", "", {}, {}) == expected
     assert main(["config", str(path), "--tau", "0.5"]) == 0
     assert "\n  tau: 0.5\n" in capsys.readouterr().out
 
@@ -131,14 +131,14 @@ def test_options_of_its_environment_are_not_for_another(mine: str) -> None:
     assert planned(mine).env_options == {"agent_ids": True}
     assert planned(mine, settings={"env": "grid/switch2"}).env_options == {}
     env = jmarl.make_env("grid/switch2")
-    plan = api.plan_of(mine, env, "", {}, {})
+    plan = making.plan_of(mine, env, "", {}, {})
     assert plan.own_env and plan.run.env == "grid/switch2" and plan.env_options == {}
 
 
 def test_libraries_names_are_understood_in_files(tmp_path: Path) -> None:
     path = tmp_path / "mine.yml"
     path.write_text("algorithm: maddpg\nenv: MPE_simple_spread_v3\n")
-    assert api.plan_of(str(path), "", "", {}, {}).run.env == "mpe/simple_spread"
+    assert making.plan_of(str(path), "", "", {}, {}).run.env == "mpe/simple_spread"
 
 
 def test_a_file_trains_like_its_words(tmp_path: Path) -> None:
@@ -150,7 +150,7 @@ def test_a_file_trains_like_its_words(tmp_path: Path) -> None:
     path.write_text(whole + "\n  hidden_dim: 8,8\n")
     result = jmarl.train(str(path), out=None, progress=False, seeds=2)
     words = {**small, "hidden_dim": (8, 8), "seeds": 2}
-    assert result.experiment == api.plan_of("maddpg", "toy/cue", "", {}, words)
+    assert result.experiment == making.plan_of("maddpg", "toy/cue", "", {}, words)
     assert result.returns.shape == (3, 2)
 
 

@@ -90,6 +90,26 @@ def values(batch: Transition) -> Any:
     return jit(both)(batch)
 
 
+def test_attention_is_what_agents_give_to_agents() -> None:
+    """By the formula (specs/value.md 5.1), at the first view of each environment."""
+    algorithm = made()
+    learner = learner_of(algorithm)
+    told = jit(algorithm.attention)(learner, batch())
+    assert told.weights.shape == (T, B, A, 2, A) and told.head_weights is None
+    net = learner.params["agent"]["attn"]
+    around = algorithm.agents.entities(batch().view, actions_before(batch()))
+    x = np.maximum(around.features[0] @ net["fc1"]["kernel"] + net["fc1"]["bias"], 0)
+    query, key = (x @ net["in_trans"][:, at : at + 8] for at in (0, 8))
+    for head in (slice(0, 4), slice(4, 8)):
+        logits = query[:, :A, head] @ key[..., head].swapaxes(1, 2) / 2
+        seen = ~(around.hidden | around.absent[..., None, :])[0]
+        shares = np.where(seen, np.exp(logits), 0)
+        shares /= shares.sum(-1, keepdims=True)
+        expected = shares[..., :A] * batch().view.alive[0, :, :, None]
+        np.testing.assert_allclose(told.weights[0, :, :, head.start // 4], expected, rtol=1e-4)
+    assert (told.weights.sum(-1) < 0.99).any(), "there are others to look at"
+
+
 # --- groups ---------------------------------------------------------------------------------------
 
 START = jnp.array([[True], [False]])

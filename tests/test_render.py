@@ -1,10 +1,12 @@
 """jmarl render: what is played, what is drawn, what is refused, what is left behind."""
 
+import io
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import av
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -17,14 +19,17 @@ import jmarl_envs
 from jmarl.cli import main
 from jmarl.exploration import uniform_policy
 from jmarl.recording import record
+from jmarl.rendering import shown_on_top
+from jmarl.teams import Team
 from jmarl.types import EnvSpec, Key, Outcome, View
 from jmarl_envs.common import agent_names, open_view
 from jmarl_envs.film import Take, ending, in_words, labels, scenes
 from jmarl_envs.mpe_drawing import goals_of
 from jmarl_envs.particles_drawing import Body, Message, particle_scene, reach
 from jmarl_envs.plain import plain
-from jmarl_envs.raster import image
+from jmarl_envs.raster import frames, gif, image
 from jmarl_envs.scene import PAPER, Box, Circle, Scene, Text, colour
+from jmarl_envs.video import mp4
 from jmarl_envs.view_drawing import blocks_across, scales, view_scene
 
 TINY: dict[str, Any] = {
@@ -247,10 +252,67 @@ def test_long_captions_shrink_and_lines_add_up() -> None:
     assert not inked[:2].any() and not inked[-2:].any(), "cut off"
 
 
+# --- films --------------------------------------------------------------------------------------
+
+
+def moving() -> list[Image.Image]:
+    """A blue box that goes to the right, 101 by 67 pixels."""
+    boxes = [Box(place, 20, 30, 30, colour(0)) for place in (0, 20, 40, 60)]
+    return frames([Scene(0, 0, 101, 67, (box,)) for box in boxes], 101)
+
+
+def test_an_mp4_has_the_frames_of_the_gif() -> None:
+    """As many, where they were, of even sides and in the pixels that all players know; the last
+    stays for a second."""
+    film = moving()
+    assert [frame.size for frame in film] == [(101, 67)] * 4
+    pictures = [np.asarray(frame) for frame in film]
+    data = mp4(pictures, 20)
+    with av.open(io.BytesIO(data), "r") as file:
+        (stream,) = file.streams.video
+        assert (stream.width, stream.height, stream.pix_fmt) == (102, 68, "yuv420p")
+        assert stream.duration and stream.time_base
+        assert float(stream.duration * stream.time_base) == pytest.approx(3 / 20 + 1)
+        seen = [
+            (float(frame.time or 0), frame.to_ndarray(format="rgb24"))
+            for frame in file.decode(stream)
+        ]
+    assert [time for time, _ in seen] == pytest.approx([0, 0.05, 0.1, 0.15])
+    for nth, ((_, shown), picture) in enumerate(zip(seen, pictures, strict=True)):
+        off = np.abs(shown[:67, :101] - picture.astype(int))
+        assert off.mean() < 2 and off[32, 15 + 20 * nth].max() < 4, "the box has its blue"
+        assert (shown[67:] > 250).all() and (shown[:, 101:] > 250).all()
+    with Image.open(io.BytesIO(gif(film, 20))) as file:
+        for nth, picture in enumerate(pictures):
+            file.seek(nth)
+            same = np.asarray(file.convert("RGB")).astype(int)
+            assert np.abs(same - picture).mean() < 6  # few colours
+    assert data.index(b"moov") < data.index(b"mdat"), "plays before all is there"
+
+
+def test_a_film_of_one_frame_and_of_none() -> None:
+    with av.open(io.BytesIO(mp4([np.zeros((64, 64, 3), np.uint8)], 10)), "r") as file:
+        assert file.streams.video[0].frames == 1 and file.duration == pytest.approx(1e6)
+    with pytest.raises(ValueError, match="at least one scene"):
+        frames([])
+
+
+def test_a_panel_lies_below_and_is_as_wide_as_the_picture() -> None:
+    red = Scene(0, 0, 10, 2, (Box(0, 0, 10, 2, "#FF0000"),))
+    whole = image(Scene(0, 0, 1, 1, panel=red), 100)
+    assert whole.size == (100, 120)
+    assert whole.getpixel((50, 50)) == (255, 255, 255) and whole.getpixel((50, 110)) == (255, 0, 0)
+    # a narrow picture stands in the middle above
+    tall = image(Scene(0, 0, 1, 4, (Box(0, 0, 1, 4, "#0000FF"),), panel=red), 100)
+    assert tall.size == (80, 116)
+    row = np.asarray(tall)[50]
+    assert (row[[0, 20, 60, 79]] == 255).all() and tuple(row[40]) == (0, 0, 255)
+
+
 # --- the command --------------------------------------------------------------------------------
 
 
-def test_an_environments_gif_by_name(
+def test_an_environments_films_by_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -260,13 +322,15 @@ def test_an_environments_gif_by_name(
         out, _ = capsys.readouterr()
         lines = out.splitlines()
         assert lines[0] == "toy/echo, random policy"
-        assert lines[1].startswith("  episode 1  3 steps, return ") and len(lines) == 4
+        assert lines[1].startswith("  episode 1  3 steps, return ") and len(lines) == 5
         assert str(tmp_path / name) in lines[3] and " kB)" in lines[3]
+        assert str((tmp_path / name).with_suffix(".mp4")) in lines[4] and " MP4 " in lines[4]
         # 8 pictures, the last of which stays for a second
         assert seconds(tmp_path / name) == pytest.approx(7 / 20 + 1)
     with Image.open(tmp_path / "toy-echo.gif") as file:
         assert max(file.size[0], file.size[1] - 40) == 80
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["toy-echo-2.gif", "toy-echo.gif"]
+    found = sorted(path.name for path in tmp_path.iterdir())
+    assert found == ["toy-echo-2.gif", "toy-echo-2.mp4", "toy-echo.gif", "toy-echo.mp4"]
 
 
 def test_a_named_gif_is_replaced_and_a_folder_takes_the_default_name(tmp_path: Path) -> None:
@@ -275,7 +339,46 @@ def test_a_named_gif_is_replaced_and_a_folder_takes_the_default_name(tmp_path: P
     made = jmarl.render("toy/clock", out=out, episodes=1, pixels=80)
     assert made.path == out and out.stat().st_size > 100
     assert made.returns.tolist() == [[10, 10]] and made.steps.tolist() == [10]
-    assert jmarl.render("toy/clock", out=tmp_path, pixels=80).path == tmp_path / "toy-clock.gif"
+    made = jmarl.render("toy/clock", out=tmp_path, pixels=80)
+    assert made.paths == (tmp_path / "toy-clock.gif", tmp_path / "toy-clock.mp4")
+    assert made.path == made.paths[0]
+
+
+@pytest.mark.parametrize(
+    ("words", "written"),
+    [
+        ("--out a.mp4", ["a.mp4"]),
+        ("--out a.GIF", ["a.GIF"]),
+        ("--out a.mp4 --format both", ["a.gif", "a.mp4"]),
+        ("--format mp4", ["toy-clock.mp4"]),
+        ("--format gif", ["toy-clock.gif"]),
+    ],
+)
+def test_the_ending_or_the_format_chooses(
+    words: str, written: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["render", "toy/clock", "--pixels", "64", *words.split()]) == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == written
+    openings = {".gif": (0, b"GIF8"), ".mp4": (4, b"ftyp")}
+    for path in tmp_path.iterdir():
+        offset, mark = openings[path.suffix.lower()]
+        assert path.read_bytes()[offset : offset + 4] == mark
+
+
+def test_an_mp4_is_replaced_whole_or_not_at_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "it.mp4"
+    jmarl.render("toy/clock", out=out, pixels=64)
+    before = out.read_bytes()
+    monkeypatch.setattr("jmarl_envs.video.coded", lambda frame: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        jmarl.render("toy/clock", out=out, pixels=80)
+    assert out.read_bytes() == before and list(tmp_path.iterdir()) == [out]
+    monkeypatch.undo()
+    jmarl.render("toy/clock", out=out, pixels=80)
+    assert out.read_bytes() != before
 
 
 def test_the_seed_chooses_the_episode(tmp_path: Path) -> None:
@@ -329,7 +432,14 @@ WRONG = {  # the words after `jmarl render`: what the one line must say
     "toy/echo --pixel 90": ("no flag of render is named 'pixel'", "did you mean 'pixels'"),
     "toy/echo --out": ("out must have a value",),
     "toy/echo --out none/x.gif": ("out must lie in a folder that exists, got 'none/x.gif'",),
-    "toy/echo --out x.png": ("out must end in .gif, got 'x.png'",),
+    "toy/echo --out x.png": ("out must end in .gif or .mp4, got 'x.png'",),
+    "toy/echo --out x.gif --format mp4": ("out must end in .mp4, got 'x.gif'",),
+    "toy/echo --out NOTES.mp4": ("out must be an MP4 if it exists, got 'NOTES.mp4'",),
+    "toy/echo --format avi": ("no format is named 'avi'", "gif, mp4, both"),
+    "toy/echo --overlay atention": ("no overlay is named 'atention'", "did you mean 'attention'"),
+    "toy/echo --overlay attention": (
+        "overlay attention is drawn for runs of maac or qatten or refil, got a random policy",
+    ),
     "toy/echo --out NOTES.gif": ("out must be a GIF if it exists, got 'NOTES.gif'",),
     "toy/echo --env.horizn 3": ("'horizn'", "did you mean 'horizon'"),
     "toy/echo --env.horizon 0": ("horizon must be an integer of at least 1",),
@@ -340,13 +450,14 @@ WRONG = {  # the words after `jmarl render`: what the one line must say
 def test_wrong_use_is_one_line_and_writes_nothing(
     words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "NOTES.gif").write_text("mine")
+    for name in ("NOTES.gif", "NOTES.mp4"):
+        (tmp_path / name).write_text("mine")
     monkeypatch.chdir(tmp_path)
     assert main(["render", *words.split()]) == 2
     out, err = capsys.readouterr()
     (line,) = err.splitlines()
     assert not out and all(part in line for part in WRONG[words]), line
-    assert [path.read_text() for path in tmp_path.iterdir()] == ["mine"]
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["mine"] * 2
 
 
 def test_what_a_run_cannot_be_asked_for(run: Path, tmp_path: Path) -> None:
@@ -355,12 +466,36 @@ def test_what_a_run_cannot_be_asked_for(run: Path, tmp_path: Path) -> None:
         jmarl.render(run, out=out, team_seed=7)
     with pytest.raises(jmarl.ConfigError, match="env options are for environments by name"):
         jmarl.render(run, out=out, env_options={"horizon": 3})
+    with pytest.raises(
+        jmarl.ConfigError, match="runs of maac or qatten or refil, got a team of maddpg"
+    ):
+        jmarl.render(run, out=out, overlay="attention")
     assert not out.exists()
+
+
+def test_what_an_exported_team_cannot_show() -> None:
+    """Its file holds what acts, not what learns."""
+    env = Countdown()
+    team = Team(env, 0, uniform_policy(env.spec), "qatten")
+    assert shown_on_top("auto", team, "trained") == ""
+    with pytest.raises(jmarl.ConfigError, match="got an exported team of qatten"):
+        shown_on_top("attention", team, "trained")
 
 
 @pytest.mark.parametrize("words", [[], ["--help"], ["toy/echo", "-h"]])
 def test_help_tells_all_flags(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["render", *words]) == 0
     told = capsys.readouterr().out
-    flags = ("policy", "out", "seed", "episodes", "fps", "pixels", "team-seed", "env.NAME")
+    flags = (
+        "policy",
+        "out",
+        "format",
+        "overlay",
+        "seed",
+        "episodes",
+        "fps",
+        "pixels",
+        "team-seed",
+        "env.NAME",
+    )
     assert all(f"--{flag} " in told for flag in flags)

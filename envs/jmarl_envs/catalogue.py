@@ -67,8 +67,8 @@ class Option:
         nouns = {bool: "True or False", Integral: "an integer", Real: "a number", str: "a text"}
         words = nouns.get(self._kind(), "any value")
         if self.least is not None and self.most is not None:
-            return f"{words} from {self.least} to {self.most}"
-        return words if self.least is None else f"{words} of at least {self.least}"
+            return f"{words} from {self.least:.12g} to {self.most:.12g}"
+        return words if self.least is None else f"{words} of at least {self.least:.12g}"
 
     def _kind(self) -> type:
         kinds = {bool: bool, int: Integral, float: Real, str: str}
@@ -165,7 +165,7 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     known = list(known)
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
     near = near or [other for other in known if len(name) > 2 and name in other]
-    near = near or difflib.get_close_matches(name, known, n=1, cutoff=0.4)
+    near = near or difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     return f"; did you mean {near[0]!r}?" if near else ""
 
 

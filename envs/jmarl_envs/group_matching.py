@@ -12,7 +12,7 @@ from jax import Array
 from jmarl.types import Entities, EnvSpec, Key, Outcome, View
 from jmarl_envs.catalogue import Count, Entry, Listing, Range, options_of
 from jmarl_envs.common import agent_names, open_view, outcome
-from jmarl_envs.scene import FAINT, INK, PAPER, Circle, Line, Scene, Shape, Text, colour
+from jmarl_envs.scene import FAINT, INK, PAPER, Circle, Line, Scene, Shape, Text, colour, ink_on
 from jmarl_envs.time_limit import TimeLimit
 
 Sees = Literal["all", "group"]
@@ -181,7 +181,8 @@ def _spread(x: float, y: float, agents: np.ndarray) -> list[tuple[int, tuple[flo
 
 
 def _agent(agent: int, group: int, x: float, y: float, radius: float) -> list[Shape]:
-    return [Circle(x, y, radius, colour(group)), Text(x, y, str(agent), radius, PAPER)]
+    body = Circle(x, y, radius, colour(group), agent=agent)
+    return [body, Text(x, y, str(agent), radius, ink_on(body.fill))]
 
 
 def group_matching(

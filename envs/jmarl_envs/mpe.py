@@ -20,6 +20,7 @@ from jmarl_envs.catalogue import Entry, Listing, Option, Peer
 from jmarl_envs.jaxmarl_suite import base
 from jmarl_envs.libraries import NEVER, firm
 from jmarl_envs.mpe_drawing import mpe_scene
+from jmarl_envs.mpe_forces import lighten
 from jmarl_envs.mpe_scenarios import LACKS, SCENARIOS, Scenario
 from jmarl_envs.scene import Scene
 from jmarl_envs.time_limit import TimeLimit
@@ -143,8 +144,10 @@ def sides(library: Any, agents: Sequence[str]) -> tuple[tuple[int, ...], tuple[s
 
 
 def load(library_id: str, **options: Any) -> Any:
-    """The library's environment, its own limit out of reach."""
-    return base.load(library_id, max_steps=NEVER, **options)
+    """The library's environment, its own limit out of reach, and with our forces."""
+    library = base.load(library_id, max_steps=NEVER, **options)
+    lighten(library)
+    return library
 
 
 def _peer(scenario: Scenario) -> Any:

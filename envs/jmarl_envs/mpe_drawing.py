@@ -25,7 +25,11 @@ def mpe_scene(library: Any, spec: EnvSpec, state: Any) -> Scene:
     seekers = inks if own else inks[-1:]  # else the last agent's side: the listener, the good
     bodies = zip(state.p_pos, np.asarray(library.rad), strict=True)
     discs = [(float(x), float(y), float(radius)) for (x, y), radius in bodies]
-    agents = [Body(*discs[i], ink, str(i)) for i, ink in enumerate(inks)]
+    order = {name: agent for agent, name in enumerate(spec.agents)}
+    agents = [
+        Body(*discs[i], ink, str(i), agent=order.get(name))
+        for i, (ink, name) in enumerate(zip(inks, library.agents, strict=True))
+    ]
     landmarks = []
     for i, (disc, name) in enumerate(zip(discs[count:], library.landmarks, strict=True)):
         rings = tuple(seekers[nth] for nth, goal in enumerate(goals) if goal == i)

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from jmarl_envs.scene import FAINT, INK, PAPER, WALL, Box, Circle, Scene, Shape, Text, faded
+from jmarl_envs.scene import FAINT, INK, PAPER, WALL, Box, Circle, Scene, Shape, Text, faded, ink_on
 
 SIDE = 1.5  # the window reaches from -SIDE to SIDE, or further in steps of STEP if somebody left
 STEP = 0.5
@@ -13,7 +13,7 @@ LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 @dataclass(frozen=True)
 class Body:
-    """A disc. `rings` are the colours of those whose goal it is."""
+    """A disc. `rings` are the colours of those whose goal it is; `agent` as a circle has it."""
 
     x: float
     y: float
@@ -21,6 +21,7 @@ class Body:
     colour: str = WALL
     label: str = ""
     rings: tuple[str, ...] = ()
+    agent: int | None = None
 
 
 @dataclass(frozen=True)
@@ -66,9 +67,9 @@ def disc(body: Body, unit: float) -> list[Shape]:
         gap = 0.05 * unit * nth
         shapes.append(Circle(body.x, body.y, body.radius + gap, colour))
         shapes.append(Circle(body.x, body.y, body.radius + gap - 0.025 * unit, PAPER))
-    shapes.append(Circle(body.x, body.y, body.radius, body.colour))
+    shapes.append(Circle(body.x, body.y, body.radius, body.colour, agent=body.agent))
     if body.label:
-        size, y, ink = 0.11 * unit, body.y, PAPER
+        size, y, ink = 0.11 * unit, body.y, ink_on(body.colour)
         if body.radius < 0.7 * size:
             y, ink = body.y + body.radius + 0.05 * unit * len(body.rings) + 0.6 * size, INK
         shapes.append(Text(body.x, y, body.label, size, ink))

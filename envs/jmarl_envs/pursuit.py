@@ -80,7 +80,7 @@ class Pursuit:
         ):
             shapes += [
                 Line(place, 0, place, height, colour(agent)),
-                Circle(place, height, 0.6 * unit, colour(agent)),
+                Circle(place, height, 0.6 * unit, colour(agent), agent=agent),
                 Text(place, height, str(agent), 0.7 * unit, PAPER),
             ]
         caption = f"agent 0 at {places[0]}, agent 1 at {places[1]}, target at 0"

@@ -1,9 +1,8 @@
 """Pixels: scenes as images, and rows of images as a GIF. The only module that imports Pillow."""
 
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,20 +13,38 @@ from jmarl_envs.scene import INK, PAPER, Box, Circle, Line, Scene, Shape, Text
 COLOURS = 128  # of a GIF, the same in all of its frames
 SAMPLED = 64  # frames that the colours are chosen from
 SMOOTH = 2  # drawn so many times larger, then scaled down: edges come out soft
+LEAST = 0.8  # of the pixels: no picture above a panel is narrower
 STRIP, MARGIN = 18, 4  # pixels of each line of the caption, and around them
 LETTERS = range(13, 7, -1)  # their sizes, the largest that fits
 
 
 def image(scene: Scene, pixels: int = 400) -> Image.Image:
-    """`scene` with its longer side `pixels` long, a strip for the caption beneath if it has one."""
-    scale = SMOOTH * pixels / max(scene.width, scene.height)
-    size = round(scene.width * scale), round(scene.height * scale)
-    canvas = Image.new("RGB", size, PAPER)
+    """`scene` with its longer side `pixels` long, a strip for the caption beneath if it has one.
+
+    A panel comes below; it is as wide as the picture, or as LEAST of `pixels` if that is more.
+    """
+    picture = _drawn(scene, pixels / max(scene.width, scene.height))
+    if scene.panel is not None:
+        picture = _fitted(picture, max(picture.width, round(LEAST * pixels)), picture.height)
+    whole = _captioned(picture, scene.caption) if scene.caption else picture
+    return whole if scene.panel is None else _stacked(whole, scene.panel)
+
+
+def _stacked(picture: Image.Image, panel: Scene) -> Image.Image:
+    below = _drawn(panel, picture.width / panel.width)
+    both = _fitted(picture, picture.width, picture.height + below.height)
+    both.paste(below, (0, picture.height))
+    return both
+
+
+def _drawn(scene: Scene, scale: float) -> Image.Image:
+    """The shapes, `scale` pixels a unit."""
+    size = max(1, round(scene.width * scale)), max(1, round(scene.height * scale))
+    canvas = Image.new("RGB", (SMOOTH * size[0], SMOOTH * size[1]), PAPER)
     pen = ImageDraw.Draw(canvas, "RGBA")  # so that colours with an opacity blend
     for shape in scene.shapes:
-        _put(pen, shape, scene, scale)
-    small = canvas.resize((size[0] // SMOOTH, size[1] // SMOOTH), Image.Resampling.LANCZOS)
-    return _captioned(small, scene.caption) if scene.caption else small
+        _put(pen, shape, scene, SMOOTH * scale)
+    return canvas.resize(size, Image.Resampling.LANCZOS)
 
 
 def array(scene: Scene, pixels: int = 400) -> np.ndarray:
@@ -35,31 +52,31 @@ def array(scene: Scene, pixels: int = 400) -> np.ndarray:
     return np.asarray(image(scene, pixels))
 
 
-def write_gif(
-    path: str | Path, scenes: Iterable[Scene], frames_per_second: float = 10.0, pixels: int = 400
-) -> None:
-    """An animation that repeats for ever and rests on its last scene. Whole, or not at all.
+def frames(scenes: Iterable[Scene], pixels: int = 400) -> list[Image.Image]:
+    """All of one size. Raises ValueError if there is no scene."""
+    drawn = [image(scene, pixels) for scene in scenes]
+    if not drawn:
+        raise ValueError("a film needs at least one scene")
+    width, height = (max(frame.size[i] for frame in drawn) for i in (0, 1))
+    return [_fitted(frame, width, height) for frame in drawn]
 
-    Raises ValueError if there is no scene.
-    """
-    frames = [image(scene, pixels) for scene in scenes]
-    if not frames:
-        raise ValueError("a GIF needs at least one scene")
-    width, height = (max(frame.size[i] for frame in frames) for i in (0, 1))
-    frames = _reduced([_fitted(frame, width, height) for frame in frames])
+
+def gif(frames: Sequence[Image.Image], frames_per_second: float = 10.0) -> bytes:
+    """The file of an animation that repeats for ever and rests on its last frame for a second."""
+    reduced = _reduced(frames)
     pause = round(1000 / frames_per_second)
     pauses = [pause] * (len(frames) - 1) + [max(pause, 1000)]
     data = io.BytesIO()
-    frames[0].save(
-        data, "GIF", save_all=True, append_images=frames[1:], duration=pauses, loop=0, optimize=True
+    reduced[0].save(
+        data,
+        "GIF",
+        save_all=True,
+        append_images=reduced[1:],
+        duration=pauses,
+        loop=0,
+        optimize=True,
     )
-    part = Path(path).with_name(f".{Path(path).name}.part")
-    try:
-        part.write_bytes(data.getvalue())
-    except OSError:
-        part.unlink(missing_ok=True)
-        raise
-    part.replace(path)
+    return data.getvalue()
 
 
 def _put(pen: ImageDraw.ImageDraw, shape: Shape, scene: Scene, scale: float) -> None:
@@ -104,10 +121,10 @@ def _captioned(picture: Image.Image, caption: str) -> Image.Image:
     return whole
 
 
-def _reduced(frames: list[Image.Image]) -> list[Image.Image]:
+def _reduced(frames: Sequence[Image.Image]) -> list[Image.Image]:
     """In few colours, all the same: a fraction of the time and size of choosing for each frame."""
     width, height = frames[0].width // 2, frames[0].height // 2
-    some = frames[:: -(-len(frames) // SAMPLED)] + frames[-1:]
+    some = [*frames[:: -(-len(frames) // SAMPLED)], frames[-1]]
     sheet = Image.new("RGB", (width, height * len(some)))
     for row, frame in enumerate(some):
         sheet.paste(frame.resize((width, height), Image.Resampling.NEAREST), (0, row * height))
@@ -119,5 +136,5 @@ def _fitted(frame: Image.Image, width: int, height: int) -> Image.Image:
     if frame.size == (width, height):
         return frame
     whole = Image.new("RGB", (width, height), PAPER)
-    whole.paste(frame, (0, 0))
+    whole.paste(frame, ((width - frame.width) // 2, 0))
     return whole

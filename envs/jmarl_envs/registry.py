@@ -105,6 +105,9 @@ def _by_name() -> dict[str, Entry]:
 def _find(name: str) -> Entry:
     known = _by_name()
     if name not in known:
+        if any(other.startswith(f"{name}/") for other in known):
+            told = f"`jmarl envs {name}` lists that suite's"
+            raise UnknownName(f"environment must be a name with its task, got {name!r}; {told}")
         hint = did_you_mean(str(name), known)
         raise UnknownName(f"no environment is named {name!r}{hint} (`jmarl envs` lists them all)")
     return known[name]

@@ -21,15 +21,36 @@ def faded(colour: str, opacity: float) -> str:
     return f"{colour}{round(255 * opacity):02x}"
 
 
+def parts(colour: str) -> tuple[int, ...]:
+    """Red, green and blue of #rrggbb."""
+    return tuple(int(colour[at : at + 2], 16) for at in (1, 3, 5))
+
+
+def paled(colour: str, share: float) -> str:
+    """`colour` as it looks on paper, seen through: `share` from 0 to 1. Unlike what is faded it
+    may overlap."""
+    return "#" + "".join(f"{round(255 + share * (part - 255)):02x}" for part in parts(colour))
+
+
+def ink_on(fill: str) -> str:
+    """For words on a colour #rrggbb: white, or dark on yellow and paler ones."""
+    red, green, blue = parts(fill)
+    return INK if 0.3 * red + 0.59 * green + 0.11 * blue > 180 else PAPER
+
+
 @dataclass(frozen=True)
 class Circle:
-    """A disc round (x, y), or a ring where only `outline` has a colour."""
+    """A disc round (x, y), or a ring where only `outline` has a colour.
+
+    One that stands for an agent may say which one, so that more can be drawn at its place.
+    """
 
     x: float
     y: float
     radius: float
     fill: str = ""
     outline: str = ""
+    agent: int | None = None  # its place among the agents
 
 
 @dataclass(frozen=True)
@@ -83,6 +104,7 @@ class Scene:
     height: float
     shapes: tuple[Shape, ...] = field(default=())
     caption: str = ""  # lines below the picture, in small letters
+    panel: "Scene | None" = None  # below these, as wide as the picture
 
 
 def grid_lines(rows: int, columns: int, colour: str = FAINT) -> tuple[Line, ...]:
@@ -100,9 +122,16 @@ def cell(
     return Box(column + margin, rows - 1 - row + margin, side, side, fill, outline)
 
 
-def disc(row: float, column: float, rows: int, fill: str, radius: float = 0.35) -> Circle:
-    """A disc in the middle of a grid's cell."""
-    return Circle(column + 0.5, rows - row - 0.5, radius, fill)
+def disc(
+    row: float,
+    column: float,
+    rows: int,
+    fill: str,
+    radius: float = 0.35,
+    agent: int | None = None,
+) -> Circle:
+    """A disc in the middle of a grid's cell; `agent` as a circle has it."""
+    return Circle(column + 0.5, rows - row - 0.5, radius, fill, agent=agent)
 
 
 def label(

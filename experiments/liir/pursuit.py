@@ -15,11 +15,11 @@ import jax
 import numpy as np
 from matplotlib.figure import Figure
 
-from jmarl.api import trained
 from jmarl.exploration import uniform_policy
 from jmarl.folder import open_folder
 from jmarl.recording import record
 from jmarl.statistics import interval
+from jmarl.teams import trained
 
 
 def main(runs: Path, results: Path, episodes: int) -> None:

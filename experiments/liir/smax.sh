@@ -1,14 +1,13 @@
 #!/usr/bin/env bash
-# LIIR and what it is compared with in battles of SMAX, four seeds each. MAPS, STEPS, SEEDS and
-# RIVALS choose.
-#   MAPS="3m 2s3z" experiments/liir/smax.sh; MAPS="8m 3s5z" STEPS=3e5 experiments/liir/smax.sh
-#                                                                              two CPU cores
-#   STEPS=1e7 SEEDS=10 experiments/liir/smax.sh                                for a GPU
+# LIIR and what it is compared with in battles of SMAX. MAPS, STEPS, SEEDS and RIVALS choose.
+#   SEEDS=4 MAPS="3m 2s3z" experiments/liir/smax.sh                           two CPU cores,
+#   SEEDS=4 MAPS="8m 3s5z" STEPS=3e5 experiments/liir/smax.sh                 as recorded
+#   STEPS=1e7 experiments/liir/smax.sh                                         for a GPU
 # Then: python experiments/teams.py runs/liir-smax experiments/liir/results/smax
 set -euo pipefail
 out=${1:-runs/liir-smax}
 train() {
-  jmarl train "$1" --preset fast --env "smax/$map" --total-steps "${STEPS:-1e6}" --seeds "${SEEDS:-4}" \
+  jmarl train "$1" --preset fast --env "smax/$map" --total-steps "${STEPS:-1e6}" --seeds "${SEEDS:-10}" \
     --evaluations 20 --eval-episodes 128 --num-envs 8 --entropy-weight 0.1 \
     --quiet --out "$out/$map-$2" "${@:3}"
 }

@@ -14,10 +14,10 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from jmarl.api import trained
 from jmarl.folder import open_folder
 from jmarl.program import Program
 from jmarl.recording import record
+from jmarl.teams import trained
 
 
 def main(run: Path, episodes: int) -> None:

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # MAAC and its rivals, into runs/maac-study (or the folder given): Rover-Tower, or with TASK=ctc
 # Cooperative Treasure Collection. STEPS, SEEDS and FLAGS choose; RIVALS whom to train.
-#   experiments/maac/run.sh                                             two CPU cores
+#   SEEDS=4 experiments/maac/run.sh                                     two CPU cores, as recorded
 #   STEPS=1_250_000 BUFFER=1_000_000 FLAGS="--preset official" RIVALS="maac maac_uniform maddpg_sac coma_sac" \
 #     experiments/maac/run.sh                                           the released settings, a GPU
 # Then: python experiments/teams.py runs/maac-study experiments/maac/results
@@ -13,7 +13,7 @@ case $task in
   ctc) env=particle/treasure_collection rivals="maac maac_uniform maddpg_sac coma_sac maddpg ddpg" ;;
 esac
 train() { # ALGORITHM LABEL FLAGS...
-  jmarl train "$1" --env "$env" --total-steps "${STEPS:-400_000}" --seeds "${SEEDS:-4}" \
+  jmarl train "$1" --env "$env" --total-steps "${STEPS:-400_000}" --seeds "${SEEDS:-10}" \
     --eval-episodes 128 --evaluations 10 --buffer-size "${BUFFER:-450_000}" --checkpoint-minutes 5 \
     --keep-checkpoints 4 --out "$out/$task-$2" "${@:3}"
 }

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # The paper's tasks of several teams, its inferred policies and its ensembles, into
 # runs/maddpg-teams (or the folder given), 25,000 episodes a policy as in the paper.
-#   TASKS="simple_tag simple_push" PARTS="contest ensemble" STEPS=312500 SEEDS=10   choose
+#   SEEDS=4 experiments/maddpg/teams.sh                                             as recorded
+#   TASKS="simple_tag simple_push" PARTS="contest ensemble" STEPS=312500   choose
 # Then: python experiments/teams.py runs/maddpg-teams experiments/maddpg/results/teams
 set -euo pipefail
 out=${1:-runs/maddpg-teams} steps=${STEPS:-625000}
@@ -9,7 +10,7 @@ tasks=${TASKS:-simple_tag simple_adversary simple_speaker_listener simple_crypto
 declare -A size=([simple_push]=3 [simple_adversary]=3 [simple_tag]=2) # sub-policies, as in the paper
 
 train() { # ALGORITHM TASK LABEL FLAGS...
-  jmarl train "$1" --env "particle/$2" --preset openai --actor-lr 3e-3 --seeds "${SEEDS:-4}" \
+  jmarl train "$1" --env "particle/$2" --preset openai --actor-lr 3e-3 --seeds "${SEEDS:-10}" \
     --evaluations 10 --eval-episodes 128 --quiet "${@:4}" --out "$out/$2-$3"
 }
 

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# IPPO and MAPPO on cooperative navigation and in battles of SMAX, four seeds each. STEPS, SMAX_STEPS,
+# IPPO and MAPPO on cooperative navigation and in battles of SMAX. STEPS, SMAX_STEPS,
 # MAPS and SEEDS choose; published levels are those of 10M steps.
-#   STEPS=5e6 SMAX_STEPS=2.5e5 experiments/ppo/run.sh                          two CPU cores
-#   MAPS="2s3z 3s5z 5m_vs_6m 6h_vs_8z" STEPS=1e7 SMAX_STEPS=1e7 SEEDS=10 ENVS=64 \
+#   SEEDS=4 STEPS=5e6 SMAX_STEPS=5e5 experiments/ppo/run.sh                    two CPU cores, as recorded
+#   MAPS="2s3z 3s5z 5m_vs_6m 6h_vs_8z" STEPS=1e7 SMAX_STEPS=1e7 ENVS=64 \
 #     experiments/ppo/run.sh                                                   for a GPU
 # Then: python experiments/teams.py runs/ppo experiments/ppo/results
 set -euo pipefail
-out=${1:-runs/ppo} seeds=${SEEDS:-4}
+out=${1:-runs/ppo} seeds=${SEEDS:-10}
 shared="--evaluations 20 --eval-episodes 128 --quiet"
 for algorithm in ippo mappo; do
   jmarl train $algorithm --env mpe/simple_spread --total-steps "${STEPS:-1e7}" --seeds "$seeds" \

@@ -20,10 +20,10 @@ from jax import Array
 
 from jmarl.algorithms.qtran import Qtran
 from jmarl.algorithms.value_decomposition import take
-from jmarl.api import trained
 from jmarl.config import Experiment
 from jmarl.folder import open_folder
 from jmarl.networks.agents import Unrolled
+from jmarl.teams import trained
 from jmarl.types import Environment, View
 
 GAMMA = 0.99

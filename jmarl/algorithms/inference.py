@@ -15,7 +15,7 @@ from jax import Array
 from jmarl.algorithms.actor_critic import Learner, Nets
 from jmarl.algorithms.batch import Batch, fold, means
 from jmarl.algorithms.maddpg import Maddpg
-from jmarl.networks.mlp import agents_moments, per_agent
+from jmarl.networks.mlp import batch_moments, per_agent
 from jmarl.optim import descend, polyak
 from jmarl.types import Clock, Key, Metrics, Params, Transition
 
@@ -95,7 +95,7 @@ class Inferring(Maddpg):
     def fit_loss(self, nets: Params, batch: Batch) -> Array:
         """-E[log mu_ij(a_j | o_j) + infer_entropy H(mu_ij)] of one agent i, [A]: equation (7)."""
         view = batch.view
-        out = self.outputs(nets, view.obs, agents_moments(view.obs, batch.weight))
+        out = self.outputs(nets, view.obs, batch_moments(view.obs, batch.weight))
         likely = self.head.log_prob(out, batch.action, view.available)
         entropy = self.head.entropy(out, view.available)
         return -over_steps(likely + self.cfg.infer_entropy * entropy, batch)
@@ -103,7 +103,7 @@ class Inferring(Maddpg):
     def divergence(self, learner: Learner, batch: Batch) -> Array:
         """Kullback and Leibler's of targets of approximations from real targets: of each agent j,
         mean over the others i, [A]."""
-        view, moments = batch.view, agents_moments(batch.view.obs, batch.weight)
+        view, moments = batch.view, batch_moments(batch.view.obs, batch.weight)
         outputs = lambda nets: self.outputs(nets, view.obs, moments)
         real = outputs(learner.target.actor)
         far = lambda nets: self.head.divergence(outputs(nets), real, view.available)

@@ -27,7 +27,7 @@ from jmarl.fields import knob, static
 from jmarl.grouped import Groups
 from jmarl.networks.base import Net
 from jmarl.networks.initialisers import Scheme
-from jmarl.networks.mlp import Moments, agents_moments, batch_moments, mlp, per_agent, running
+from jmarl.networks.mlp import Moments, batch_moments, mlp, per_agent, running
 from jmarl.optim import clip_each, clip_global, descend, global_norm, polyak
 from jmarl.types import (
     ActionKind,
@@ -229,7 +229,7 @@ class Maddpg:
     ) -> Array:
         """y = r_i + gamma Q'_i(o', a'), a' from all target actors; [N]."""
         view = batch.next_view
-        moments = agents_moments(view.obs, batch.weight)
+        moments = batch_moments(view.obs, batch.weight)
         out = self.outputs(target.actor, view.obs, moments, batch.member)
         if self.cfg.target_actions == "sample":
             vector = self.head.sample(out, noise, view.available)
@@ -257,7 +257,7 @@ class Maddpg:
     ) -> Array:
         """-Q_i(o, a) with the agent's own action from its actor, plus the output penalty."""
         view, cfg = batch.view, self.cfg
-        moments = agents_moments(view.obs, batch.weight)
+        moments = batch_moments(view.obs, batch.weight)
         own_moments = jax.tree.map(lambda x: x[agent], moments)
         out = self.actor.apply(params, view.obs[:, agent], own_moments)
         spread = lambda x: jnp.broadcast_to(x[:, None], (len(x), self.spec.num_agents, x.shape[-1]))

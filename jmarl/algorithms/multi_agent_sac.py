@@ -24,7 +24,7 @@ from jmarl.algorithms.recipe import Preset, Recipe, anything, off_policy_plan
 from jmarl.fields import knob, static
 from jmarl.networks.base import Net
 from jmarl.networks.critics import SLOPE, Critic, Judged
-from jmarl.networks.mlp import Moments, agents_moments, mlp, normalised, per_agent, running
+from jmarl.networks.mlp import Moments, batch_moments, mlp, normalised, per_agent, running
 from jmarl.optim import clip_global, descend, global_norm, polyak
 from jmarl.types import Clock, EnvSpec, Key, Memory, Metrics, Params, Policy, Transition, View
 
@@ -145,7 +145,7 @@ class MultiAgentSac:
         an episode ends.
         """
         view, cfg = batch.next_view, self.cfg
-        out = self.outputs(target.actor, view.obs, agents_moments(view.obs, batch.weight))
+        out = self.outputs(target.actor, view.obs, batch_moments(view.obs, batch.weight))
         log_policy = self.log_policy(out, view.available)
         action = (log_policy + noise).argmax(-1)
         judged = self.judge(target.critic, view, self.parts.one_hot(action), batch.weight)
@@ -172,7 +172,7 @@ class MultiAgentSac:
     ) -> tuple[Array, Metrics]:
         """The score function's, of fresh actions of everybody; summed over agents."""
         view, cfg = batch.view, self.cfg
-        out = self.outputs(params, view.obs, agents_moments(view.obs, batch.weight))
+        out = self.outputs(params, view.obs, batch_moments(view.obs, batch.weight))
         log_policy = self.log_policy(out, view.available)
         action = (log_policy + noise).argmax(-1)
         q = self.judge(critic, view, self.parts.one_hot(action), batch.weight).q
@@ -209,7 +209,7 @@ class MultiAgentSac:
         """What the critic says of action vectors [..., A, W], normed by a batch's weights [N], or
         by the moments [A, O + W] given."""
         x, size = joined(view, vector), self.spec.obs_size
-        x = self.normed(x, by if isinstance(by, Moments) else agents_moments(x, by))
+        x = self.normed(x, by if isinstance(by, Moments) else batch_moments(x, by))
         return self.critic.apply(params, x[..., :size], x[..., size:])
 
     def normed(self, x: Array, moments: Moments) -> Array:

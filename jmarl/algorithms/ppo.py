@@ -23,6 +23,7 @@ from jmarl.algorithms.recipe import Preset, Recipe
 from jmarl.fields import knob, static
 from jmarl.networks.agents import Agents
 from jmarl.optim import descend, global_norm
+from jmarl.stripes import drawn, lots
 from jmarl.types import Clock, EnvSpec, Key, Metrics, Params, Transition
 
 
@@ -67,16 +68,14 @@ class Ppo(Team):
         """All gradient steps that a rollout is good for."""
         lot, cfg = self.known(learner, self.paid(batch)), self.cfg
         num_envs = batch.valid.shape[1]
-        lots = math.gcd(cfg.minibatches, num_envs)  # that can be even
+        count = math.gcd(cfg.minibatches, num_envs)  # that can be even
         left = jnp.maximum(1 - clock.env_steps / jnp.maximum(cfg.lr_decay, 1e-8), 0)
         scale = jnp.where(cfg.lr_decay > 0, left, 1.0)
 
         def epoch(learner: Learner, key: Key) -> tuple[Learner, Metrics]:
-            order = jax.random.permutation(key, num_envs)
-            return jax.lax.scan(some, learner, order.reshape(lots, -1))
-
-        def some(learner: Learner, at: Array) -> tuple[Learner, Metrics]:
-            return self.step(learner, jax.tree.map(lambda x: x[:, at], lot), scale)
+            order, parts = lots(key, lot, num_envs, count)
+            some = lambda learner, at: self.step(learner, drawn(parts, at), scale)
+            return jax.lax.scan(some, learner, order)
 
         learner, metrics = jax.lax.scan(epoch, learner, jax.random.split(key, cfg.epochs))
         return learner, jax.tree.map(jnp.mean, metrics)

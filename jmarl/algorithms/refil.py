@@ -26,7 +26,18 @@ from jmarl.networks.agents import Unrolled, actions_before
 from jmarl.networks.base import functional
 from jmarl.networks.entities import EntityAgents
 from jmarl.optim import clip_global
-from jmarl.types import Clock, Entities, EnvSpec, Key, Memory, Metrics, Params, Transition, View
+from jmarl.types import (
+    Attention,
+    Clock,
+    Entities,
+    EnvSpec,
+    Key,
+    Memory,
+    Metrics,
+    Params,
+    Transition,
+    View,
+)
 
 Groups = Literal["random", "true", "random_true", "none"]
 Masks = tuple[Array, ...]  # [T+1, B, A, E] bool each, true is blocked; of no pass or of two
@@ -121,6 +132,15 @@ class Refil(vd.ValueDecomposition):
         total = jnp.maximum(imagined.slopes.sum(-1), jnp.finfo(imagined.slopes.dtype).tiny)
         own = imagined.slopes[..., : self.spec.num_agents].sum(-1) / total
         return mean(own, batch.valid.astype(own.dtype))
+
+    def attention(self, learner: Learner, batch: Transition) -> Attention:
+        """What agents give to agents of their networks' attention, [T, B, A, heads, A]; the rest
+        goes to other entities."""
+        agents = self.spec.num_agents
+        seen = self.agents.inputs(batch.view, actions_before(batch))
+        weights = self.agents.apply("attention", learner.params["agent"], seen)[:-1]
+        alive = batch.view.alive[:-1, :, :, None, None]
+        return Attention(alive * jnp.moveaxis(weights, -3, -2)[..., :agents])
 
 
 # --- groups ---------------------------------------------------------------------------------------
@@ -245,4 +265,5 @@ RECIPE = replace(
     },
     loop={"env": "refil/group_matching"},
     entities=True,
+    shows=("attention",),
 )

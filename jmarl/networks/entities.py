@@ -7,7 +7,7 @@ teams. In masks true is blocked.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -141,7 +141,7 @@ class EntityAgents(RecurrentTeam):
         seen = self.inputs(self.spec.example_view(), jnp.zeros(agents, jnp.int32))
         return self.net.init(key, seen, jnp.zeros((agents, self.rnn_dim)))
 
-    def apply(self, method: str, params: Params, *inputs: Array) -> Array:
+    def apply(self, method: str, params: Params, *inputs: Any) -> Array:
         return self.net.apply(params, *inputs, method=method)
 
     def inputs(self, view: View, last: Array) -> Seen:

@@ -17,8 +17,8 @@ from jmarl.types import Key, Params
 class Moments(struct.PyTreeNode):
     """Mean and variance of each input over a batch, or their running averages."""
 
-    mean: Array  # [in]
-    variance: Array  # [in]
+    mean: Array  # [..., in]
+    variance: Array  # [..., in]
 
 
 class Mlp(nn.Module):
@@ -103,10 +103,15 @@ def mlp(
 
 
 def batch_moments(x: Array, weight: Array) -> Moments:
-    """Mean and population variance of x [N, in] under weights [N]."""
-    share = (weight / jnp.maximum(weight.sum(), 1))[:, None]
-    mean = (share * x).sum(0)
-    return Moments(mean, (share * (x - mean) ** 2).sum(0))
+    """Mean and population variance of x [N, ...] under weights [N].
+
+    Sums over a batch are products: as sums they take a CPU ten times as long
+    (benchmarks/NOTES.md).
+    """
+    share = weight / jnp.maximum(weight.sum(), 1)
+    averaged = lambda y: jnp.tensordot(share, y, 1, precision=jax.lax.Precision.HIGHEST)
+    mean = averaged(x)
+    return Moments(mean, averaged((x - mean) ** 2))
 
 
 # --- one network for each agent -------------------------------------------------------------------
@@ -121,13 +126,8 @@ def per_agent(net: Net[Array]) -> Net[Array]:
     return Net(init, jax.vmap(net.apply, (0, -2, 0), -2))
 
 
-def agents_moments(x: Array, weight: Array) -> Moments:
-    """Of each agent's inputs over a batch: [N, A, in] -> [A, in]."""
-    return jax.vmap(batch_moments, (1, None))(x, weight)
-
-
 def running(seen: Moments, x: Array, weight: Array) -> Moments:
     """Averages [A, in] after one more batch: torch's momentum 0.1 and unbiased variance."""
-    new, count = agents_moments(x, weight), weight.sum()
+    new, count = batch_moments(x, weight), weight.sum()
     new = new.replace(variance=new.variance * count / jnp.maximum(count - 1, 1))
     return polyak(new, seen, 0.1)

@@ -165,12 +165,13 @@ def of_agents(seen: Attended) -> bool:
 def heat_maps(seen: Attended) -> np.ndarray:
     """[rows, columns, T, A]: heads in rows, or agents in rows and their heads in columns.
 
-    Nobody attends to oneself: NaN there.
+    NaN where agents do not attend to themselves.
     """
     if not of_agents(seen):
         return seen.weights.swapaxes(0, 1)[:, None]
     own = np.eye(seen.spec.num_agents, dtype=bool)[:, None, None]
-    return np.where(own, np.nan, np.moveaxis(seen.weights, 0, 2))
+    weights = np.moveaxis(seen.weights, 0, 2)
+    return np.where(own & (weights == 0), np.nan, weights)
 
 
 def height(seen: Attended) -> float:
@@ -227,7 +228,7 @@ def name_map(axes: Axes, seen: Attended, row: int, column: int) -> None:
 
 def colours(bar: Colorbar, seen: Attended) -> None:
     """The scale, with the weight of those who get no more than others."""
-    others = seen.spec.num_agents - of_agents(seen)
+    others = seen.spec.num_agents - bool(np.isnan(heat_maps(seen)).any())
     bar.set_label(f"weight of an agent in a head (white line: all alike, 1/{others})")
     bar.ax.axhline(1 / others, color="white")
 

@@ -273,6 +273,10 @@ EPISODES: dict[str, tuple[Environment[Any], str]] = {
         Drawn(picture=Scene(0, 0, 1, 1, (Circle(0, float("nan"), 1),))),
         "draw: expected finite numbers, found Circle(x=0, y=nan",
     ),
+    "nobody": (
+        Drawn(picture=Scene(0, 0, 1, 1, (Circle(0, 0, 1, agent=0), Circle(0, 0, 1, agent=2)))),
+        "draw: expected one of 2 agents, found Circle(x=0, y=0, radius=1, ",
+    ),
     "crash": (
         Steps(after=lambda s, out, a: (s, out.replace(reward=a[5:] + a))),
         "reset or step fails: TypeError",

@@ -35,8 +35,8 @@ def test_every_recorded_step_is_repeated_exactly(data_dir: Path) -> None:
     paths = sorted((data_dir / "traces").glob("refil_group_matching_*.npz"))
     assert paths
     for path in paths:
-        record = np.load(path)
-        replay(record)
+        with np.load(path) as record:
+            replay(record)
 
 
 def replay(record: Any) -> None:

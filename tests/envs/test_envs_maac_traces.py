@@ -26,7 +26,12 @@ Data = dict[str, Any]
 def recorded(data_dir: Path, name: str) -> list[Data]:
     paths = sorted((data_dir / "traces").glob(f"{name}*.npz"))
     assert paths
-    return [dict(np.load(path)) for path in paths]
+    return [arrays(path) for path in paths]
+
+
+def arrays(path: Path) -> dict[str, np.ndarray]:
+    with np.load(path) as file:
+        return dict(file)
 
 
 def before(data: Data, name: str) -> Any:

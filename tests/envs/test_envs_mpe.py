@@ -1,21 +1,25 @@
 """The particle adapter against jaxmarl itself."""
 
-from functools import cache
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from compiling import HASTE
 
 import jmarl_envs
 from jmarl.types import EnvSpec
-from jmarl_envs.mpe import Mpe, load
+from jmarl_envs.jaxmarl_suite import base
+from jmarl_envs.libraries import NEVER
+from jmarl_envs.mpe import Mpe
 from jmarl_envs.mpe_scenarios import SCENARIOS
 from jmarl_envs.time_limit import TimeLimit
 
-HASTE = {"xla_backend_optimization_level": 0}  # these programs compile far longer than they run
 LIMIT = 25
+# where many bodies touch at once, their forces are added in another order than the library's
+close = partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6)
 PREY = [task for task, scenario in SCENARIOS.items() if scenario.scripted_prey]
 
 
@@ -117,7 +121,7 @@ def side_by_side(task: str, kind: str) -> tuple[EnvSpec, Any, Any]:
     spec, env, _ = adapter(task, kind)
     action_type, translate = KINDS[kind]
     mode = {} if task in PREY else {"action_type": action_type}
-    theirs = load(SCENARIOS[task].library_id, **mode)
+    theirs = base.load(SCENARIOS[task].library_id, max_steps=NEVER, **mode)
     still = {name: jnp.zeros(5) for name in theirs.agents if name not in spec.agents}
 
     def step(carry: Any, key: jax.Array) -> Any:
@@ -155,9 +159,9 @@ def test_episodes_are_the_librarys_own_and_end_with_their_true_last_view(
 ) -> None:
     spec, (views, outs), (rows, reward) = side_by_side(task, kind)
     for agent, (name, size) in enumerate(zip(spec.agents, spec.obs_sizes, strict=True)):
-        np.testing.assert_array_equal(views.obs[:, :, agent, :size], rows[name])
-        np.testing.assert_array_equal(outs.reward[:, :, agent], reward[name])
-    np.testing.assert_array_equal(views.state, np.concatenate(list(rows.values()), -1))
+        close(views.obs[:, :, agent, :size], rows[name])
+        close(outs.reward[:, :, agent], reward[name])
+    close(views.state, np.concatenate(list(rows.values()), -1))
     assert outs.truncated.sum() == len(outs.truncated)
     assert outs.truncated[:, LIMIT - 1].all()
     assert not outs.terminated.any()

@@ -12,8 +12,8 @@ import pytest
 
 import jmarl_envs
 from jmarl.types import EnvSpec
-from jmarl_envs.libraries import quietly
-from jmarl_envs.mpe import load
+from jmarl_envs.jaxmarl_suite import base
+from jmarl_envs.libraries import NEVER, quietly
 from jmarl_envs.mpe_scenarios import SCENARIOS
 from jmarl_envs.particle import PEERS
 from jmarl_envs.particle.world import Particles, World
@@ -69,7 +69,8 @@ def some_action(spec: EnvSpec, kind: str, key: jax.Array) -> jax.Array:
 def theirs(task: str, state: Particles, kind: str, sizes: Mapping[str, int]) -> tuple[Any, Any]:
     """jaxmarl's environment, and our batch of states as its own."""
     mode = {"discrete": "Discrete", "simplex": "Continuous"}[kind]
-    library = load(SCENARIOS[f"simple_{task}"].library_id, action_type=mode, **sizes)
+    name = SCENARIOS[f"simple_{task}"].library_id
+    library = base.load(name, max_steps=NEVER, action_type=mode, **sizes)
     order = np.array(JAXMARL_ORDER.get(task, range(len(library.agents))))
     _, start = library.reset(jax.random.key(0))
     still = np.zeros_like(state.landmarks)

@@ -97,7 +97,7 @@ def test_an_unknown_name_gets_a_hint_in_one_line(name: str, hint: str) -> None:
         (
             "mpe/simple_spread",
             {"local_ratio": 1.5},
-            "mpe/simple_spread: local_ratio must be a number from 0.0 to 1.0, not 1.5",
+            "mpe/simple_spread: local_ratio must be a number from 0 to 1, not 1.5",
         ),
         (
             "toy/echo",

@@ -1,31 +1,57 @@
 """The switch riddle against jaxmarl itself."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax import Array
 from jaxmarl_peers import Played, side_by_side
 
 import jmarl_envs
 from jmarl.types import EnvSpec, View
-from jmarl_envs.jaxmarl_suite.switch_riddle import library
+from jmarl_envs.jaxmarl_suite.switch_riddle import called, library
 from jmarl_envs.plain import plain
 from jmarl_envs.scene import Circle
 
 NOTHING, SWITCH, TELL = range(3)
 
 
-def hesitant(spec: EnvSpec, view: View, key: jax.Array) -> jax.Array:
+class Called:
+    """jaxmarl's environment, where we draw who is called into the room."""
+
+    def __init__(self, **options: Any) -> None:
+        self.library = library(**options)
+        self.agents = self.library.agents
+
+    def reset(self, key: Array) -> tuple[Any, Any]:
+        return self.calling(self.library.reset(key)[1], key)
+
+    def step_env(self, key: Array, state: Any, actions: Any) -> tuple[Any, ...]:
+        _, state, *told = self.library.step_env(key, state, actions)
+        return *self.calling(state, key), *told
+
+    def calling(self, state: Any, key: Array) -> tuple[Any, Any]:
+        """What is seen, and the state."""
+        state = state.replace(agent_in_room=called(key, len(self.agents)))
+        return self.library.get_obs(state), state
+
+
+def hesitant(spec: EnvSpec, view: View, key: Array) -> Array:
     """Whoever is inside tells with probability 1/5, so that some come to be right."""
     act = jax.random.choice(key, 3, p=jnp.array([0.4, 0.4, 0.2]))
     return jnp.where(view.available[:, TELL], act, NOTHING)
 
 
-@pytest.fixture(scope="module", params=[3, 5])
+@pytest.fixture(scope="module", params=[(3, False), (5, False), (5, True)])
 def played(request: pytest.FixtureRequest) -> Played:
-    options = {"num_agents": request.param}
-    env = jmarl_envs.make("switch_riddle/switch_riddle", **options)
-    return side_by_side(env, library(**options), episodes=512, choose=hesitant)
+    """Beside jaxmarl's own with its draws, or with ours put in."""
+    num_agents, draws = request.param
+    options = {"num_agents": num_agents}
+    env = jmarl_envs.make("switch_riddle/switch_riddle", library_draws=draws, **options)
+    peer = library(**options) if draws else Called(**options)
+    return side_by_side(env, peer, episodes=512, choose=hesitant)
 
 
 def test_episodes_are_the_librarys_own(played: Played) -> None:
@@ -33,6 +59,27 @@ def test_episodes_are_the_librarys_own(played: Played) -> None:
     live = played.live
     np.testing.assert_array_equal(played.ended[live], played.over[live])
     assert played.spec.episode_limit == {3: 6, 5: 14}[played.spec.num_agents]
+
+
+@pytest.mark.parametrize("agents", [3, 5])
+def test_everybody_is_called_equally_often(agents: int) -> None:
+    """Within four and a half standard errors, and not by a rule from one key to the next."""
+    draws = 30_000
+    drawn = jax.vmap(lambda key: called(key, agents))(jax.random.split(jax.random.key(3), draws))
+    assert drawn.dtype == jnp.int32
+    pairs = np.bincount(agents * np.asarray(drawn)[:-1] + np.asarray(drawn)[1:])
+    assert pairs.size == agents**2
+    share = 1 / agents**2
+    np.testing.assert_allclose(pairs / draws, share, atol=4.5 * np.sqrt(share / draws))
+
+
+def test_a_step_draws_random_bits_once() -> None:
+    """They are much of its time."""
+    env = jmarl_envs.make("switch_riddle/switch_riddle")
+    key = jax.random.key(0)
+    state, _ = jax.eval_shape(env.reset, key)
+    program = str(jax.make_jaxpr(env.step)(state, jnp.zeros(3, jnp.int32), key))
+    assert program.count("random_bits[") == 1 and "random_split" not in program
 
 
 def test_telling_ends_the_riddle_and_is_right_once_all_have_been_inside(played: Played) -> None:

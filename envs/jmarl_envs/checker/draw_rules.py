@@ -1,7 +1,7 @@
 """Rules on the drawing, for environments that have one. Each yields what is wrong, in words."""
 
 import math
-from dataclasses import astuple
+from dataclasses import asdict
 from typing import Any
 
 import jax
@@ -25,7 +25,12 @@ def an_opening_can_be_drawn(env: Environment[Any]) -> Findings:
     if not (scene.width > 0 and scene.height > 0):
         yield f"draw: expected a window of some size, found {scene.width} x {scene.height}"
     for shape in scene.shapes:
-        numbers = [float(x) for x in astuple(shape) if not isinstance(x, str)]
+        told = asdict(shape)
+        agent = told.pop("agent", None)
+        if agent is not None and not 0 <= agent < env.spec.num_agents:
+            yield f"draw: expected one of {env.spec.num_agents} agents, found {shape}"
+            return
+        numbers = [float(x) for x in told.values() if not isinstance(x, str)]
         if not all(map(math.isfinite, numbers)):
             yield f"draw: expected finite numbers, found {shape}"
             return

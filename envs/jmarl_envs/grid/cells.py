@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from jmarl_envs.scene import INK, PAPER, WALL, Scene, Shape, cell, disc, grid_lines, label
+from jmarl_envs.scene import INK, WALL, Scene, Shape, cell, disc, grid_lines, ink_on, label
 
 STEPS = ((1, 0), (0, -1), (-1, 0), (0, 1), (0, 0))  # of (row, column): down, left, up, right, stay
 MOVES = len(STEPS)
@@ -126,9 +126,14 @@ def words(plan: Plan, place: int, text: str, size: float = 0.4, ink: str = INK) 
 
 
 def token(
-    plan: Plan, place: int, fill: str, text: str = "", radius: float = 0.35
+    plan: Plan,
+    place: int,
+    fill: str,
+    text: str = "",
+    radius: float = 0.35,
+    agent: int | None = None,
 ) -> tuple[Shape, ...]:
-    """A disc with a sign on it."""
-    body = disc(*plan.place(place), plan.rows, fill, radius)
+    """A disc with a sign on it; `agent` as a circle has it."""
+    body = disc(*plan.place(place), plan.rows, fill, radius, agent)
     size = 1.1 * radius / max(1.0, len(text) / 2)
-    return (body, words(plan, place, text, size, PAPER)) if text else (body,)
+    return (body, words(plan, place, text, size, ink_on(fill))) if text else (body,)

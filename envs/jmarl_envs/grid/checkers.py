@@ -116,7 +116,7 @@ class Checkers:
         for place in places(state.left):
             shapes += token(PLAN, place, APPLE if self.apples[place] else LEMON, radius=0.2)
         for agent, place in enumerate(state.cell):
-            shapes += token(PLAN, place, colour(agent), f"±{WORTH[agent]:.0f}", 0.4)
+            shapes += token(PLAN, place, colour(agent), f"±{WORTH[agent]:.0f}", 0.4, agent)
         apples, lemons = (int((state.left & kind).sum()) for kind in (self.apples, self.lemons))
         time = f"step {int(state.time)} of {self.spec.episode_limit}"
         return picture(PLAN, tuple(shapes), f"{time}, {apples} apples and {lemons} lemons left")

@@ -112,7 +112,7 @@ class Fetch:
         if not state.carries.any():
             shapes += token(self.plan, self.pick_up, ITEM, radius=0.2)
         for agent, place in enumerate(state.cell):
-            shapes += token(self.plan, place, colour(agent), str(agent))
+            shapes += token(self.plan, place, colour(agent), str(agent), agent=agent)
             shapes += token(self.plan, place, ITEM, str(agent), 0.2) if state.carries[agent] else ()
         bearer = f"agent {int(state.carries.argmax())}" if state.carries.any() else "nobody"
         caption = f"step {int(state.time)} of {self.spec.episode_limit}, {bearer} carries the item"

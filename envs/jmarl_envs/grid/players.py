@@ -193,7 +193,7 @@ def player(plan: Plan, pose: int, agent: int, marked: bool) -> tuple[Shape, ...]
     down, right = FACINGS[pose % 4]
     x, y = column + 0.5, plan.rows - row - 0.5
     nose = Line(x, y, x + 0.5 * right, y - 0.5 * down, colour(agent), 0.2)
-    body = token(plan, pose // 4, colour(agent), str(agent), 0.4)
+    body = token(plan, pose // 4, colour(agent), str(agent), 0.4, agent)
     belly = (*token(plan, pose // 4, PAPER, radius=0.28), words(plan, pose // 4, str(agent)))
     return (nose, *body, *belly) if marked else (nose, *body)
 

@@ -106,7 +106,7 @@ class Switch:
                 shapes += [words(PLAN, goal, f"goal {agent}", 0.2, colour(agent))]
         for agent, cell in enumerate(state.cell):
             fill = faded(colour(agent), 0.6) if state.arrived[agent] else colour(agent)
-            shapes += token(PLAN, cell, fill, str(agent))
+            shapes += token(PLAN, cell, fill, str(agent), agent=agent)
         there, all_of_them = int(state.arrived.sum()), self.spec.num_agents
         time = f"step {int(state.time)} of {self.spec.episode_limit}"
         return picture(PLAN, tuple(shapes), f"{time}, arrived: {there} of {all_of_them}")

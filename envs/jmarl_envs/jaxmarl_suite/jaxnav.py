@@ -103,7 +103,8 @@ class JaxNav(Adapter):
             theta, radius = float(state.theta[index]), self.library.rad
             nose = (x + radius * np.cos(theta), y + radius * np.sin(theta))
             fill = WALL if state.move_term[index] else colour(index)
-            shapes += [Circle(x, y, radius, fill, colour(index)), Line(x, y, *nose, PAPER, 0.08)]
+            shapes += [Circle(x, y, radius, fill, colour(index), index)]
+            shapes += [Line(x, y, *nose, PAPER, 0.08)]
             if state.goal_reached[index]:
                 shapes += [Text(x, y, "ok", 0.3, INK)]
         words = f"arrived {int(state.goal_reached.sum())}, crashed {int(state.move_term.sum())} "

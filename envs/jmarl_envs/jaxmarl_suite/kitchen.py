@@ -47,7 +47,7 @@ def kitchen_scene(tiles: Sequence[Sequence[Tile]], cooks: Sequence[Cook], captio
         for column, tile in enumerate(line):
             shapes += _tile(tile, row, column, rows)
     for index, cook in enumerate(cooks):
-        shapes += _cook(cook, colour(index), rows)
+        shapes += _cook(cook, index, rows)
     return Scene(0, 0, columns, rows, tuple(shapes), caption)
 
 
@@ -73,8 +73,8 @@ def _tile(tile: Tile, row: int, column: int, rows: int) -> list[Shape]:
     return shapes
 
 
-def _cook(cook: Cook, fill: str, rows: int) -> list[Shape]:
-    body = disc(cook.row, cook.column, rows, fill, 0.4)
+def _cook(cook: Cook, agent: int, rows: int) -> list[Shape]:
+    body = disc(cook.row, cook.column, rows, colour(agent), 0.4, agent)
     nose = Line(
         body.x, body.y, body.x + 0.48 * cook.right, body.y - 0.48 * cook.down, INK, width=0.1
     )

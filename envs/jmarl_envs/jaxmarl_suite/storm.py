@@ -110,7 +110,7 @@ class Storm(Adapter):
             fill = WALL if still[index] else colour(index + 2)
             coins = ", ".join(str(int(count)) for count in held[index])
             shapes += [Line(x, y, x + 0.5 * right, y + 0.5 * up, INK, 0.1)]
-            shapes += [Circle(x, y, 0.4, fill, INK), Text(x, y, coins, 0.26, PAPER)]
+            shapes += [Circle(x, y, 0.4, fill, INK, index), Text(x, y, coins, 0.26, PAPER)]
         words = f"players hold red, blue coins; step {int(state.step)}"
         return Scene(0, 0, side, side, tuple(shapes), words)
 

@@ -14,7 +14,7 @@ from jax import Array
 from jmarl.types import View
 from jmarl_envs.catalogue import BadOption, Count, Range
 from jmarl_envs.jumanji_suite.base import NEVER, Adapter, build, flat, numbers, team_spec
-from jmarl_envs.scene import PAPER, Scene, Shape, cell, colour, disc, faded, grid_lines, label
+from jmarl_envs.scene import Scene, Shape, cell, colour, disc, faded, grid_lines, ink_on, label
 from jmarl_envs.time_limit import TimeLimit
 
 ACTIONS = 5  # stay, up, right, down, left
@@ -89,8 +89,8 @@ class Connector(Adapter):
             goal_row, goal_column = agents.target[index]
             shapes += [cell(goal_row, goal_column, rows, faded(own, 0.15), own, margin=0.06)]
             shapes += [label(goal_row, goal_column, rows, str(index + 1), 0.3)]
-            shapes += [disc(row, column, rows, own, 0.46 if connected[index] else 0.36)]
-            shapes += [label(row, column, rows, str(index + 1), 0.36, PAPER)]
+            shapes += [disc(row, column, rows, own, 0.46 if connected[index] else 0.36, index)]
+            shapes += [label(row, column, rows, str(index + 1), 0.36, ink_on(own))]
         caption = f"connected {connected.sum()} of {len(connected)}, step {state.step_count}"
         return Scene(0, 0, rows, rows, tuple(shapes), caption)
 

@@ -85,10 +85,10 @@ class Foraging(Adapter):
         for (row, column), level in zip(food.position[left], food.level[left], strict=True):
             shapes += [cell(row, column, rows, PALETTE[2], margin=0.14)]
             shapes += [label(row, column, rows, str(level), colour=PAPER)]
-        for (row, column), level, loads in zip(
-            agents.position, agents.level, agents.loading, strict=True
+        for agent, ((row, column), level, loads) in enumerate(
+            zip(agents.position, agents.level, agents.loading, strict=True)
         ):
-            shapes += [disc(row, column, rows, PALETTE[0])]
+            shapes += [disc(row, column, rows, PALETTE[0], agent=agent)]
             shapes += [label(row, column, rows, str(level), colour=PAPER)]
             if loads:
                 ring = disc(row, column, rows, "", 0.44)

@@ -119,10 +119,10 @@ class Warehouse:
                 cell(row, column, height, PALETTE[4 if wanted else 7] + "AA", margin=0.08)
             )
         robots = state.robots
-        for row, column, facing, carries in zip(
-            robots.row, robots.column, robots.direction, robots.carries, strict=True
+        for agent, (row, column, facing, carries) in enumerate(
+            zip(robots.row, robots.column, robots.direction, robots.carries, strict=True)
         ):
-            body = disc(row, column, height, PALETTE[1 if carries else 0])
+            body = disc(row, column, height, PALETTE[1 if carries else 0], agent=agent)
             to = body.x + 0.48 * COLUMNS[facing], body.y - 0.48 * ROWS[facing]
             shapes += [body, Line(body.x, body.y, *to, width=0.12)]
         caption = f"{int(state.requested.sum())} shelves requested, {robots.carries.sum()} carried"

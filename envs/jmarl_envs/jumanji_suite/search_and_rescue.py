@@ -155,7 +155,7 @@ class SearchAndRescue:
             for angle in np.linspace(-self.cone, self.cone, 25) + heading:
                 to = x + near * np.cos(angle), y + near * np.sin(angle)
                 shapes += [Line(x, y, *to, faded(PALETTE[0], 0.35))]
-            shapes += [Circle(x, y, 0.022, PALETTE[0])]
+            shapes += [Circle(x, y, 0.022, PALETTE[0], agent=index)]
             shapes += [Text(x, y, str(index + 1), 0.03, PAPER)]
         found, targets = int(state.targets.found.sum()), len(state.targets.found)
         return Scene(0, 0, size, size, tuple(shapes), f"found {found} of {targets}")

@@ -58,7 +58,7 @@ class Proposition1:
         for agent, choice in enumerate(np.asarray(state).tolist()):
             paint = PAPER if choice < 0 else colour(choice)
             words = "?" if choice < 0 else str(choice)
-            shapes.append(Circle(agent + 0.5, 0.6, 0.36, paint, INK))
+            shapes.append(Circle(agent + 0.5, 0.6, 0.36, paint, INK, agent))
             shapes.append(Text(agent + 0.5, 0.6, words, 0.4, INK if choice < 0 else PAPER))
         wanted = "all 1" if self.target == "ones" else "all equal"
         return Scene(0, 0, max(self.spec.num_agents, 4), 1.2, tuple(shapes), f"pays for {wanted}")

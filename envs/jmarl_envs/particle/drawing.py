@@ -22,7 +22,7 @@ def arena(
     places = np.concatenate([state.pos, state.landmarks]).tolist()
     discs = [(x, y, float(size)) for (x, y), size in zip(places, task.bodies.radius, strict=True)]
     count = len(task.agents)
-    agents = [Body(*discs[i], inks[i], mark(task, i)) for i in range(count)]
+    agents = [Body(*discs[i], inks[i], mark(task, i), agent=i) for i in range(count)]
     landmarks = [
         Body(*disc, WALL, landmark(i) if goals else "", tuple(ink for j, ink in goals if i == j))
         for i, disc in enumerate(discs[count:])

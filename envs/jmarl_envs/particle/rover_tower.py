@@ -22,7 +22,7 @@ from jmarl_envs.particle.ordering import order, ranks
 from jmarl_envs.particle.physics import bodies
 from jmarl_envs.particle.world import Particles, Scenario, World
 from jmarl_envs.particles_drawing import LETTERS, Body, particle_scene
-from jmarl_envs.scene import INK, PAPER, WALL, Box, Line, Scene, Shape, Text, colour
+from jmarl_envs.scene import INK, PAPER, WALL, Box, Circle, Line, Scene, Shape, Text, colour
 from jmarl_envs.time_limit import TimeLimit
 
 AGENT, LANDMARK = 0.075, 0.04  # radii
@@ -109,7 +109,7 @@ class RoverTower(Scenario):
             for j, (x, y) in enumerate(state.landmarks.tolist())
         ]
         rovers = [
-            Body(x, y, AGENT, colour(tower), f"{rover}")
+            Body(x, y, AGENT, colour(tower), f"{rover}", agent=rover)
             for rover, (tower, (x, y)) in enumerate(zip(owners, state.pos.tolist(), strict=False))
         ]
         reached = int((np.asarray(self.away(state)) < REACH).sum())
@@ -130,7 +130,8 @@ class RoverTower(Scenario):
         said = state.message[self.pairs + tower]
         letter = LETTERS[int(said.argmax()) % len(LETTERS)] if said.any() else ""
         box = Box(x - AGENT, y - AGENT, 2 * AGENT, 2 * AGENT, colour(tower), INK)
-        return [box, Text(x, y, letter, 1.5 * AGENT, PAPER)]
+        place = Circle(x, y, AGENT, agent=self.pairs + tower)  # without a colour: to be found
+        return [place, box, Text(x, y, letter, 1.5 * AGENT, PAPER)]
 
 
 def rover_tower(

@@ -232,12 +232,15 @@ class TreasureCollection(Scenario):
         loot = zip(found.pos[found.there].tolist(), found.kind[found.there], strict=True)
         treasures = [Body(x, y, TREASURE, colour(kind)) for (x, y), kind in loot]
         deposits = [
-            Body(x, y, DEPOSIT, colour(kind), LETTERS[kind % 26], (colour(kind),))
+            Body(
+                *(x, y, DEPOSIT, colour(kind), LETTERS[kind % 26], (colour(kind),)),
+                agent=self.collectors + kind,
+            )
             for kind, (x, y) in enumerate(places[self.collectors :])
         ]
         inks = [WALL if kind == FREE else colour(kind) for kind in found.held]
         collectors = [
-            Body(x, y, COLLECTOR, ink, f"{index}")
+            Body(x, y, COLLECTOR, ink, f"{index}", agent=index)
             for index, ((x, y), ink) in enumerate(zip(places, inks, strict=False))
         ]
         touching = int(self.bumps(self.near(state)).sum()) // 2

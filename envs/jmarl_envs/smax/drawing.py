@@ -50,7 +50,8 @@ def disc(rules: Rules, battle: Any, unit: int) -> tuple[Shape, ...]:
     kind, x, y = int(battle.kind[unit]), float(battle.x[unit]), float(battle.y[unit])
     radius = SIZE * rules.radius[kind]
     letter = Text(x, y, rules.letters[kind], radius * 1.5, PAPER)
-    return Circle(x, y, radius, team_colour(rules, unit), INK), letter
+    own = unit if unit < rules.num_allies else None  # enemies are no agents
+    return Circle(x, y, radius, team_colour(rules, unit), INK, own), letter
 
 
 def health_bar(rules: Rules, battle: Any, unit: int) -> tuple[Shape, ...]:
