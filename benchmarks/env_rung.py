@@ -7,15 +7,13 @@ ORDER is an `Order` as JSON. Events come as lines of JSON on stdout: {"about": v
 {"done": facts} or {"failed": reason}.
 """
 
-import json
 import math
 import os
 import statistics
 import sys
 import threading
 import time
-import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,6 +22,7 @@ import jax
 import jax.numpy as jnp
 from rung import about, peak_memory, spread
 from sides import SIDES, Side, ours
+from telling import Tell, answer
 
 import jmarl_envs
 from jmarl.types import Key
@@ -31,7 +30,6 @@ from jmarl.versions import keep_compiled
 
 CHUNK = 16  # steps in one scan; a call runs as many scans as it takes
 FULL = 0.8  # of the free memory: programs that would take more are not run
-Tell = Callable[..., None]
 
 
 @dataclass(frozen=True)
@@ -242,22 +240,12 @@ def measure_all(order: Order, tell: Tell) -> dict[str, Any]:
     return facts
 
 
-def main() -> int:
-    events = os.fdopen(os.dup(1), "w", buffering=1)
-    os.dup2(2, 1)  # what a library prints is no event
-    tell = lambda **event: print(json.dumps(event), file=events)
-    try:
-        order = Order(**json.loads(sys.argv[1]))
-        keep_compiled(order.compile_cache)
-        tell(about=about())
-        tell(done=measure_all(order, tell))
-    except Exception as error:  # whatever it is, the other environments go on
-        traceback.print_exc()
-        reason = str(error).strip().partition("\n")[0]
-        tell(failed=f"{type(error).__name__}: {reason}"[:300])
-        return 1
-    return 0
+def ordered(asked: dict[str, Any], tell: Tell) -> dict[str, Any]:
+    order = Order(**asked)
+    keep_compiled(order.compile_cache)
+    tell(about=about())
+    return measure_all(order, tell)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(answer(ordered))

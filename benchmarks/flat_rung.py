@@ -6,10 +6,7 @@ ORDER is rung.py's, as JSON. Events come as lines of JSON on stdout: {"about": v
 the end {"done": facts} or {"failed": reason}.
 """
 
-import json
-import os
 import sys
-import traceback
 from typing import Any
 
 import jax
@@ -17,6 +14,7 @@ import jax.numpy as jnp
 from counting import within
 from peer_rung import timed
 from rung import Order, about, program_of
+from telling import Tell, answer
 
 from jmarl.forecast import needs
 from jmarl.program import Program
@@ -46,21 +44,12 @@ def size(jaxpr: Any) -> int:
     return len(jaxpr.eqns) + sum(inner)
 
 
-def main() -> int:
-    events = os.fdopen(os.dup(1), "w", buffering=1)
-    os.dup2(2, 1)  # what a library prints is no event
-    tell = lambda **event: print(json.dumps(event), file=events)
-    try:
-        keep_compiled("off")
-        tell(about=about())
-        tell(done=facts(program_of(Order(**json.loads(sys.argv[1])))))
-    except Exception as error:  # whatever it is, the other points go on
-        traceback.print_exc()
-        reason = str(error).strip().partition("\n")[0]
-        tell(failed=f"{type(error).__name__}: {reason}"[:300])
-        return 1
-    return 0
+def ordered(asked: dict[str, Any], tell: Tell) -> dict[str, Any]:
+    order = Order(**asked)
+    keep_compiled("off")
+    tell(about=about())
+    return facts(program_of(order))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(answer(ordered))

@@ -7,12 +7,9 @@ facts} once it is compiled; for every line on stdin {"repeat": times} of a whole
 stdin ends {"done": facts}. Or {"failed": reason}.
 """
 
-import json
-import os
 import statistics
 import sys
 import time
-import traceback
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -28,6 +25,7 @@ from floors import floor, machine, work_of_chunk
 from jaxmarl_scripts import came_from, load, train_of
 from peer_work import SCRIPTS, theirs
 from rung import about, environment_alone, peak_memory
+from telling import Tell, answer
 
 import jmarl
 from jmarl.making import env_of
@@ -146,7 +144,7 @@ def learned(out: Any, seeds: int) -> dict[str, int]:
     return {"gradient_steps": counts.pop(), "parameters": size // seeds}
 
 
-def serve(order: Order, tell: Callable[..., None]) -> dict[str, Any]:
+def serve(order: Order, tell: Tell) -> dict[str, Any]:
     """Runs for every line that comes in; the facts of the last one at the end."""
     ready, out = SIDES[order.side](order), None
     tell(
@@ -172,22 +170,12 @@ def serve(order: Order, tell: Callable[..., None]) -> dict[str, Any]:
     return {**facts, "peak_memory_bytes": memory, "peak_memory_of": memory_of}
 
 
-def main() -> int:
-    events = os.fdopen(os.dup(1), "w", buffering=1)
-    os.dup2(2, 1)  # what a library prints is no event
-    tell = lambda **event: print(json.dumps(event), file=events)
-    try:
-        order = Order(**json.loads(sys.argv[1]))
-        keep_compiled("off")  # every compile is a cold one
-        tell(about=about())
-        tell(done=serve(order, tell))
-    except Exception as error:  # whatever it is, the other cases go on
-        traceback.print_exc()
-        reason = str(error).strip().partition("\n")[0]
-        tell(failed=f"{type(error).__name__}: {reason}"[:300])
-        return 1
-    return 0
+def ordered(asked: dict[str, Any], tell: Tell) -> dict[str, Any]:
+    order = Order(**asked)
+    keep_compiled("off")  # every compile is a cold one
+    tell(about=about())
+    return serve(order, tell)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(answer(ordered))

@@ -7,16 +7,13 @@ ORDER is an `Order` as JSON. Events come as lines of JSON on stdout: {"about": v
 {"failed": reason}.
 """
 
-import json
 import math
-import os
 import platform
 import re
 import resource
 import statistics
 import sys
 import time
-import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -26,6 +23,7 @@ import jax
 import jax.numpy as jnp
 from floors import floor, machine, work_of_chunk
 from jax import Array
+from telling import Tell, answer
 
 from jmarl.config import experiment
 from jmarl.exploration import uniform_policy
@@ -91,7 +89,7 @@ def program_of(order: Order) -> Program:
     return program
 
 
-def training(program: Program, tell: Callable[..., None]) -> Call:
+def training(program: Program, tell: Tell) -> Call:
     """Chunk after chunk, from a memory that is warmed up."""
     tell(phase="compiling start")
     start = program.start
@@ -172,7 +170,7 @@ def peak_memory() -> tuple[int, str]:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit, "process"
 
 
-def measurements(order: Order, tell: Callable[..., None]) -> dict[str, Any]:
+def measurements(order: Order, tell: Tell) -> dict[str, Any]:
     """All that is told of a rung."""
     program = program_of(order)
     call = training(program, tell)
@@ -232,22 +230,12 @@ def about() -> dict[str, Any]:
     return {**versions(), "cpu": name[1] if name else platform.processor()}
 
 
-def main() -> int:
-    events = os.fdopen(os.dup(1), "w", buffering=1)
-    os.dup2(2, 1)  # what a library prints is no event
-    tell = lambda **event: print(json.dumps(event), file=events)
-    try:
-        order = Order(**json.loads(sys.argv[1]))
-        keep_compiled(order.compile_cache)
-        tell(about=about())
-        tell(done=measurements(order, tell))
-    except Exception as error:  # whatever it is, the other rungs go on
-        traceback.print_exc()
-        reason = str(error).strip().partition("\n")[0]
-        tell(failed=f"{type(error).__name__}: {reason}"[:300])
-        return 1
-    return 0
+def ordered(asked: dict[str, Any], tell: Tell) -> dict[str, Any]:
+    order = Order(**asked)
+    keep_compiled(order.compile_cache)
+    tell(about=about())
+    return measurements(order, tell)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(answer(ordered))

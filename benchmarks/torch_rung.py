@@ -9,14 +9,12 @@ forgotten. Events as peer_rung.py's: "about", "ready"; for every line on stdin "
 ends "done", with the operations of products as counted in two short runs. Or "failed".
 """
 
-import json
 import math
 import os
 import platform
 import sys
 import tempfile
 import time
-import traceback
 from argparse import Namespace
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -27,6 +25,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch_stand_ins
+from telling import Tell, answer
 from torch.utils.flop_counter import FlopCounterMode
 
 LEARNERS = ("MADDPG", "AttentionSAC")
@@ -131,7 +130,7 @@ def timed(call: Callable[[], Any]) -> dict[str, float]:
     return {"seconds": time.perf_counter() - began, "cpu_seconds": sum(os.times()[:4]) - used}
 
 
-def serve(official: Official, tell: Callable[..., None]) -> dict[str, Any]:
+def serve(official: Official, tell: Tell) -> dict[str, Any]:
     """Runs for every line that comes in; the facts of the last one at the end."""
     tell(ready={"version": version(torch, np), "threads": official.threads})
     facts: dict[str, Any] = {}
@@ -147,20 +146,10 @@ def version(*packages: ModuleType) -> str:
     return f"{said}, Python {platform.python_version()}"
 
 
-def main() -> int:
-    events = os.fdopen(os.dup(1), "w", buffering=1)
-    os.dup2(2, 1)  # what a library prints is no event
-    tell = lambda **event: print(json.dumps(event), file=events)
-    try:
-        tell(about={})
-        tell(done=serve(Official(json.loads(sys.argv[1])), tell))
-    except Exception as error:  # whatever it is, the other cases go on
-        traceback.print_exc()
-        reason = str(error).strip().partition("\n")[0]
-        tell(failed=f"{type(error).__name__}: {reason}"[:300])
-        return 1
-    return 0
+def ordered(asked: dict[str, Any], tell: Tell) -> dict[str, Any]:
+    tell(about={})
+    return serve(Official(asked), tell)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(answer(ordered))
