@@ -105,7 +105,7 @@ def mlp(
 def batch_moments(x: Array, weight: Array) -> Moments:
     """Mean and population variance of x [N, ...] under weights [N].
 
-    Sums over a batch are products: as sums they take a CPU ten times as long
+    Sums over a batch are products: as sums they take a CPU several times as long
     (benchmarks/NOTES.md).
     """
     share = weight / jnp.maximum(weight.sum(), 1)
