@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from flax import struct
 from jax import Array
 
+from jmarl.sums import weighted
 from jmarl.types import Clock, Key, Memory, Transition
 
 Keep = Callable[[Transition], Transition]
@@ -182,9 +183,9 @@ def standardised(reward: Array, moments: Moments) -> Array:
 
     A constant reward has no deviation; it is only centred.
     """
-    total = moments.count.sum()
-    share = moments.count[:, None] / total
+    share = moments.count / moments.count.sum()
     about = moments.mean[moments.count.argmax()]
-    mean = about + (share * (moments.mean - about)).sum(0)
-    variance = moments.spread.sum(0) / total + (share * (moments.mean - mean) ** 2).sum(0)
+    mean = about + weighted(share, moments.mean - about)
+    within = moments.spread / jnp.maximum(moments.count, 1)[:, None]
+    variance = weighted(share, within + (moments.mean - mean) ** 2)
     return (reward - mean) / jnp.sqrt(jnp.where(variance > 0, variance, 1))

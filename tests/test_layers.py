@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 LAYERS = (  # from the ground up; a file may import its own layer and those below
-    {"types"},
+    {"types", "sums"},
     {
         "rollout",
         "memory",

@@ -18,6 +18,7 @@ from jmarl.actions import vector_mask
 from jmarl.networks.base import Net, functional
 from jmarl.networks.layers import Linear
 from jmarl.networks.mlp import mlp, per_agent, rectified
+from jmarl.sums import softmax
 from jmarl.types import EnvSpec, Key, Params
 
 SLOPE = 0.01  # of the leaky rectifiers
@@ -97,7 +98,7 @@ class AttentionCritic:
         logits = self.logits(params, state, done)
         others = ~jnp.eye(self.spec.num_agents, dtype=bool)[:, None]  # [A, 1, A]
         scaled = jnp.where(others, logits / math.sqrt(self.width // self.heads), -jnp.inf)
-        attention = jax.nn.softmax(scaled)
+        attention = softmax(scaled)
         value = self.by_head(rectified(self.project(params, "value", done), SLOPE))
         heard = jnp.einsum("...ihj,...jhd->...ihd", attention, value).reshape(state.shape)
         q = self.head.apply(params["head"], jnp.concatenate([state, heard], -1), None)

@@ -19,6 +19,7 @@ from jmarl.networks.base import Net, functional
 from jmarl.networks.initialisers import linear
 from jmarl.networks.layers import GruCell, Linear
 from jmarl.networks.rows import rows
+from jmarl.sums import softmax
 from jmarl.types import Entities, EnvSpec, Key, Params, Transition, View
 
 
@@ -73,7 +74,7 @@ class Attention(nn.Module):
         logits = jnp.einsum("...ahd,...ehd->...hae", query, key)
         logits = again(logits / math.sqrt(query.shape[-1]), blocked.shape[-2], -2)
         blocked = blocked[..., None, :, :]
-        weights = jax.nn.softmax(jnp.where(blocked, jnp.finfo(x.dtype).min, logits))
+        weights = softmax(jnp.where(blocked, jnp.finfo(x.dtype).min, logits))
         return jnp.where(blocked.all(-1, keepdims=True), 0, weights)
 
     def projected(self, x: Array, nth: int) -> Array:

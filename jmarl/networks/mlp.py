@@ -11,6 +11,7 @@ from jax import Array
 from jmarl.networks.base import Net, functional
 from jmarl.networks.initialisers import Scheme, linear, uniform
 from jmarl.optim import polyak
+from jmarl.sums import for_all, weighted
 from jmarl.types import Key, Params
 
 
@@ -61,12 +62,14 @@ class InputNorm(nn.Module):
     def __call__(self, x: Array, moments: Moments) -> Array:
         scale = self.param("scale", nn.initializers.ones, x.shape[-1:])
         bias = self.param("bias", nn.initializers.zeros, x.shape[-1:])
-        return normalised(x, moments) * scale + bias
+        x = normalised(x, moments)
+        return x * for_all(scale, x) + for_all(bias, x)
 
 
 def normalised(x: Array, moments: Moments) -> Array:
     """Batch normalisation without scale and bias."""
-    return (x - moments.mean) * jax.lax.rsqrt(moments.variance + 1e-5)
+    steepness = jax.lax.rsqrt(moments.variance + 1e-5)
+    return (x - for_all(moments.mean, x)) * for_all(steepness, x)
 
 
 def rectified(x: Array, slope: float) -> Array:
@@ -103,15 +106,10 @@ def mlp(
 
 
 def batch_moments(x: Array, weight: Array) -> Moments:
-    """Mean and population variance of x [N, ...] under weights [N].
-
-    Sums over a batch are products: as sums they take a CPU several times as long
-    (benchmarks/NOTES.md).
-    """
+    """Mean and population variance of x [N, ...] under weights [N]."""
     share = weight / jnp.maximum(weight.sum(), 1)
-    averaged = lambda y: jnp.tensordot(share, y, 1, precision=jax.lax.Precision.HIGHEST)
-    mean = averaged(x)
-    return Moments(mean, averaged((x - mean) ** 2))
+    mean = weighted(share, x)
+    return Moments(mean, weighted(share, (x - mean) ** 2))
 
 
 # --- one network for each agent -------------------------------------------------------------------
