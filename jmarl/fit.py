@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jmarl import checkpoint, forecast, hosts
+from jmarl import checkpoint, forecast, heap, hosts
 from jmarl.best import Best
 from jmarl.fields import ConfigError
 from jmarl.folder import Folder
@@ -49,6 +49,7 @@ class Fit:
         self.require_finite()
         allocated = self.chunks_done > 0
         _ = program.chunk, program.evaluate, allocated or program.start  # before the clock starts
+        heap.give_back()
         forecast.require_working_space(program, allocated)
         if not allocated:
             self.state, score = program.start(program.keys[0])
@@ -182,6 +183,7 @@ class Fit:
         with self.folder.writing():
             self.folder.settle_metrics()
             checkpoint.save(self.folder.checkpoints, self.iteration, parts, meta, keep)
+        heap.give_back()
         self.saved_at, self.saved_chunk = time.monotonic(), self.chunks_done
 
     def restore(self, found: checkpoint.Found) -> None:
