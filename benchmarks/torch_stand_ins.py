@@ -1,7 +1,7 @@
 # pyright: reportMissingImports=false
 """What the official MADDPG and MAAC of 2018 import and is no longer to be had, or had changed.
 
-Nothing here takes part in the maths. torch: the removed name clip_grad_norm. gym: two classes of
+Nothing here takes part in the maths. torch: the removed name clip_grad_norm. gym: classes of
 spaces. baselines: the vector environment's base class, which counts steps here. tensorboardX and
 torch.save: nothing is logged or saved. seaborn: colours nobody sees. imp: one function.
 """
@@ -26,10 +26,20 @@ class Discrete:
         self.n = n
 
 
+class MultiDiscrete:
+    """Nobody makes one; environments ask whether they have it."""
+
+
 class Env:
-    """gym's, of which environments inherit that they can be seeded."""
+    """gym's as it was: an environment writes what a name with an underscore does."""
 
     def seed(self, seed: int | None = None) -> None: ...
+
+    def reset(self) -> Any:
+        return self._reset()  # type: ignore[attr-defined]
+
+    def step(self, actions: Any) -> Any:
+        return self._step(actions)  # type: ignore[attr-defined]
 
 
 class VecEnv:
@@ -82,9 +92,18 @@ def load_source(name: str, path: str) -> ModuleType:
 
 PACKAGES = {
     "gym": {"Env": Env, "Space": object},
-    "gym.spaces": {"Box": Box, "Discrete": Discrete, "Tuple": tuple},
+    "gym.spaces": {
+        "Box": Box,
+        "Discrete": Discrete,
+        "MultiDiscrete": MultiDiscrete,
+        "Tuple": tuple,
+    },
     "gym.envs": {},
-    "gym.envs.registration": {"register": None, "EnvSpec": object, "registry": None},
+    "gym.envs.registration": {
+        "register": lambda **about: None,
+        "EnvSpec": object,
+        "registry": None,
+    },
     "baselines": {},
     "baselines.common": {},
     "baselines.common.vec_env": {"VecEnv": VecEnv, "CloudpickleWrapper": CloudpickleWrapper},
