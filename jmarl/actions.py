@@ -15,7 +15,6 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from jmarl.sums import total
 from jmarl.types import EnvSpec, Key
 
 Estimator = Literal["relaxed", "straight_through"]
@@ -153,24 +152,23 @@ class Choices:
 
     def soft(self, logits: Array, available: Array) -> Array:
         """A softmax over each part."""
-        _, weight, sums = self.weights(logits, available)
-        return (weight / sums).sum(0)
+        _, weight, total = self.weights(logits, available)
+        return (weight / total).sum(0)
 
     def log_soft(self, logits: Array, available: Array) -> Array:
         """Its logarithm; 0 at what is not available."""
-        less, _, sums = self.weights(logits, available)
-        return jnp.where(self.masks(available), less - jnp.log(sums), 0).sum(0)
+        less, _, total = self.weights(logits, available)
+        return jnp.where(self.masks(available), less - jnp.log(total), 0).sum(0)
 
     def weights(self, logits: Array, available: Array) -> tuple[Array, Array, Array]:
-        """Logits less their part's largest, their exponentials, the exponentials' sums; each
-        [P, ..., A, W]."""
+        """Logits less their part's largest, their exponentials, the exponentials' sums."""
         masks = self.masks(available)
         top = jnp.where(masks, logits, -jnp.inf).max(-1, keepdims=True)
         top = jax.lax.stop_gradient(jnp.where(jnp.isfinite(top), top, 0))
         less = jnp.where(masks, logits - top, 0)
         weight = jnp.where(masks, jnp.exp(less), 0)
-        sums = total(weight)
-        return less, weight, jnp.where(sums > 0, sums, 1)
+        total = weight.sum(-1, keepdims=True)
+        return less, weight, jnp.where(total > 0, total, 1)
 
     def hard(self, logits: Array, available: Array) -> Array:
         """The one-hot of the largest logit of each part."""
