@@ -10,6 +10,7 @@ import shutil
 import sys
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -53,10 +54,16 @@ def learned(folders: Sequence[Path]) -> Iterator[str]:
     summaries = [read(folder / "summary.json") for folder in folders]
     names = measures(summaries[0]["scores"])
     yield from heading("run", "steps", *names)
-    for folder, data in zip(folders, summaries, strict=True):
+    for label, data in zip(labels(folders), summaries, strict=True):
         cells = [of_seeds(data["scores"][name]) for name in names]
-        yield row(variant(folder), f"{data['env_steps']:,.0f}", *cells)
+        yield row(label, f"{data['env_steps']:,.0f}", *cells)
     yield row("random", "", *(f"{summaries[0]['random_scores'][name]:.3g}" for name in names))
+
+
+def labels(folders: Sequence[Path]) -> list[str]:
+    """Runs by what they vary in, or by their whole names where that does not tell them apart."""
+    short = [variant(folder) for folder in folders]
+    return short if len(set(short)) == len(short) else [folder.name for folder in folders]
 
 
 def met(meeting: Mapping[str, Any]) -> Iterator[str]:
@@ -111,8 +118,8 @@ def curves(task: str, folders: Sequence[Path]) -> Figure:
     for panel in panels[len(names) :]:
         panel.set_axis_off()
     for panel, name in zip(panels, names, strict=False):
-        for i, folder in enumerate(folders):
-            draw(panel, curve(folder, name), f"C{i}")
+        for i, (folder, label) in enumerate(zip(folders, labels(folders), strict=True)):
+            draw(panel, replace(curve(folder, name), label=label), f"C{i}")
         panel.axhline(random[name], color="0.4", linestyle="--", linewidth=1, label="random policy")
         panel.set(xlabel="environment steps", title=name)
         panel.xaxis.set_major_formatter(EngFormatter(sep=""))
