@@ -16,12 +16,12 @@ from typing import Any
 
 import env_summary
 import jax
+from ends import exit_code
 from env_rung import Order
 from throughput import STOPPING, events, show, stop, writable
 from watch import clock
 
 import jmarl_envs
-from jmarl.cli import is_wrong_use
 from jmarl.config import of_type, parse
 from jmarl.fields import ConfigError
 from jmarl.signals import Stopped
@@ -45,16 +45,7 @@ class Request:
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit code 0, 1 if nothing could be measured, 2 for wrong use."""
     words = list(sys.argv[1:] if argv is None else argv)
-    try:
-        return measure_all(read(words))
-    except ValueError as error:
-        if not is_wrong_use(error):
-            raise
-        say(str(error))
-        return 2
-    except Stopped as stopped:
-        say(str(stopped))
-        return 128 + stopped.number
+    return exit_code(lambda: measure_all(read(words)), say)
 
 
 # --- what is asked for --------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+from ends import exit_code
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
@@ -25,10 +26,8 @@ from rung import Order
 from summary import where
 from throughput import STOPPING, events, stop, writable
 
-from jmarl.cli import is_wrong_use
 from jmarl.config import of_type
 from jmarl.fields import ConfigError
-from jmarl.signals import Stopped
 from jmarl.terminal import Parser
 
 HERE = Path(__file__).parent
@@ -58,16 +57,7 @@ class Request:
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit code 0, 1 if nothing could be measured, 2 for wrong use."""
     words = list(sys.argv[1:] if argv is None else argv)
-    try:
-        return measure_all(read(words))
-    except ValueError as error:
-        if not is_wrong_use(error):
-            raise
-        say(str(error))
-        return 2
-    except Stopped as stopped:
-        say(f"{stopped}; nothing is written")
-        return 128 + stopped.number
+    return exit_code(lambda: measure_all(read(words)), say, "; nothing is written")
 
 
 def read(words: list[str]) -> Request:

@@ -20,12 +20,12 @@ import jax
 import peer_summary
 import peer_work
 import torch_work
+from ends import exit_code
 from peer_request import HERE, Request, home, read
 from peer_rung import Order
 from talk import Ended, Talk
 from throughput import STOPPING, show, stop
 
-from jmarl.cli import is_wrong_use
 from jmarl.signals import Stopped
 
 AnyCase = peer_work.Case | torch_work.Case
@@ -34,16 +34,7 @@ AnyCase = peer_work.Case | torch_work.Case
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit code 0, 1 if some case could not be measured or was not equal, 2 for wrong use."""
     words = list(sys.argv[1:] if argv is None else argv)
-    try:
-        return measure_all(read(words))
-    except ValueError as error:
-        if not is_wrong_use(error):
-            raise
-        say(str(error))
-        return 2
-    except Stopped as stopped:
-        say(str(stopped))
-        return 128 + stopped.number
+    return exit_code(lambda: measure_all(read(words)), say)
 
 
 # --- measuring ----------------------------------------------------------------------------------

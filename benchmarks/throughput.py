@@ -18,13 +18,13 @@ from typing import Any, NoReturn
 
 import jax
 import summary
+from ends import exit_code
 from rich.console import Console
 from rich.table import Table
 from rung import Order, program_of
 from watch import Forecast, Step, Watch
 
 from jmarl.algorithms import ALL
-from jmarl.cli import is_wrong_use
 from jmarl.config import experiment, find, of_type
 from jmarl.fields import ConfigError
 from jmarl.signals import Stopped
@@ -50,16 +50,9 @@ class Request:
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit code 0, 1 if no rung of some algorithm could be measured, 2 for wrong use."""
     words = list(sys.argv[1:] if argv is None else argv)
-    try:
-        return measure_all(read(words))
-    except ValueError as error:
-        if not is_wrong_use(error):
-            raise
-        say(str(error))
-        return 2
-    except Stopped as stopped:
-        say(f"{stopped}; of the unfinished ladder nothing is written")
-        return 128 + stopped.number
+    return exit_code(
+        lambda: measure_all(read(words)), say, "; of the unfinished ladder nothing is written"
+    )
 
 
 # --- what is asked for --------------------------------------------------------------------------
