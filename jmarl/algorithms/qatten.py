@@ -8,6 +8,7 @@ code never trained its queries and keys; `frozen_attention` does the same.
 import math
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 from jax import Array
 from jax.scipy.linalg import block_diag
@@ -19,7 +20,6 @@ from jmarl.networks.base import functional
 from jmarl.networks.initialisers import linear
 from jmarl.networks.layers import TwoLayers
 from jmarl.networks.rows import rows
-from jmarl.sums import softmax
 from jmarl.types import Attention, EnvSpec, Transition, View
 
 
@@ -93,7 +93,7 @@ class AttentionMixer(nn.Module):
         scaled = logits / math.sqrt(cfg.attention_dim)
         if cfg.mask_dead:
             scaled = jnp.where(view.alive[..., None, :], scaled, -99_999_999.0)
-        attention = softmax(scaled)
+        attention = jax.nn.softmax(scaled)
         heads = jnp.einsum("...ha,...a->...h", attention, q)
         weights = jnp.abs(TwoLayers(cfg.weight_dim, cfg.heads, name="head")(state))
         if cfg.weighted_heads:

@@ -13,7 +13,6 @@ from jmarl.algorithms.value_decomposition import Mixed
 from jmarl.fields import static
 from jmarl.networks.base import functional
 from jmarl.networks.layers import Linear, TwoLayers
-from jmarl.sums import total
 from jmarl.types import EnvSpec, View
 
 
@@ -38,7 +37,7 @@ class Monotonic(nn.Module):
         w2 = jnp.abs(self.weights("hyper_w_final", self.width)(state))
         hidden = nn.elu(jnp.einsum("...a,...ae->...e", q, w1) + b1)
         value = TwoLayers(self.width, 1, name="V")(state)
-        return Mixed(total(hidden * w2)[..., :1] + value)
+        return Mixed((hidden * w2).sum(-1, keepdims=True) + value)
 
     def weights(self, name: str, width: int) -> nn.Module:
         if not self.hypernet:
