@@ -167,13 +167,13 @@ def opened(case: RefilCase, which: str, online: Unrolled, old: Unrolled) -> dict
     positive = jax.nn.softmax if cfg.mixing_weights == "softmax" else jnp.abs
     rest = slice(agents, None) if which == "mixer_imagined" else slice(agents)
     w1 = positive(rows("hyper_w_1"))[..., rest, :]
-    b1 = rows("hyper_b_1").mean(-2)
+    b1 = rows("hyper_b_1")
     return {
         "w1": w1,
         "b1": b1,
         "hidden": nn.elu(jnp.einsum("...f,...fu->...u", q[..., rest], w1) + b1),
-        "w_final": positive(rows("hyper_w_final").mean(-2)),
-        "v": rows("V").mean((-2, -1)),
+        "w_final": positive(rows("hyper_w_final")),
+        "v": rows("V")[..., 0],
     }
 
 

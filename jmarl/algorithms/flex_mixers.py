@@ -33,16 +33,24 @@ class Sizes:
 
 
 class Hypernet(nn.Module):
-    """A row [..., R, width] for each agent: fc2 of its attention, zeros for the absent."""
+    """A row for each agent, zeros for the absent: fc2 of its attention, [..., R, width]. Or the
+    rows' mean over all agents' slots, [..., width]; or over units, the width being 1 then."""
 
     sizes: Sizes
+    over_agents: bool = False
+    over_units: bool = False
 
-    @nn.compact
-    def __call__(self, seen: Seen) -> Array:
+    def setup(self) -> None:
         sizes = self.sizes
-        heard = Attention(sizes.agents, sizes.heads, sizes.hidden, name="attn")(seen)
-        rows = Linear(sizes.width, name="fc2")(heard)
-        return jnp.where(seen.rows(sizes.agents)[..., None], rows, 0)
+        self.attn = Attention(sizes.agents, sizes.heads, sizes.hidden)
+        self.fc2 = Linear(sizes.width)
+
+    def __call__(self, seen: Seen) -> Array:
+        kernel, bias = self.fc2.matrix(self.sizes.hidden)
+        assert bias is not None, "fc2 has a bias"
+        if self.over_units:
+            kernel, bias = kernel.mean(-1, keepdims=True), bias.mean(keepdims=True)
+        return (self.attn.mean if self.over_agents else self.attn.linear)(seen, kernel, bias)
 
 
 class Mixer(nn.Module):
@@ -79,12 +87,10 @@ class Flex(Mixer):
     @nn.compact
     def mix(self, q: Sequence[Array], view: View, imagined: Sequence[Array]) -> list[Mixed]:
         seen = everything(view, self.sizes.agents)
-        net = lambda name: Hypernet(self.sizes, name=name)
+        mean = lambda name, units=False: Hypernet(self.sizes, True, units, name=name)(seen)
         positive = jax.nn.softmax if self.weights == "softmax" else jnp.abs
-        w1 = positive(net("hyper_w_1")(also(seen, imagined)))
-        b1 = net("hyper_b_1")(seen).mean(-2)
-        w2 = positive(net("hyper_w_final")(seen).mean(-2))
-        value = net("V")(seen).mean((-2, -1))[..., None]
+        w1 = positive(Hypernet(self.sizes, name="hyper_w_1")(also(seen, imagined)))
+        b1, w2, value = mean("hyper_b_1"), positive(mean("hyper_w_final")), mean("V", units=True)
         return [self.joined(*pair, b1, w2, value) for pair in zip(q, apart(w1, q), strict=True)]
 
     def joined(self, q: Array, w1: Array, b1: Array, w2: Array, value: Array) -> Mixed:
@@ -104,9 +110,9 @@ class LinearFlex(Mixer):
     @nn.compact
     def mix(self, q: Sequence[Array], view: View, imagined: Sequence[Array]) -> list[Mixed]:
         seen = everything(view, self.sizes.agents)
-        net = lambda name: Hypernet(self.sizes, name=name)
-        rows = net("hyper_w_1")(also(seen, imagined)).mean(-1, keepdims=True)
-        value = net("V")(seen).mean((-2, -1))[..., None]
+        net = lambda name, agents: Hypernet(self.sizes, agents, over_units=True, name=name)
+        rows = net("hyper_w_1", False)(also(seen, imagined))
+        value = net("V", True)(seen)
         positive = jax.nn.softmax if self.weights == "softmax" else jnp.abs
         weights = [positive(w[..., 0]) for w in apart(rows, q)]
         joint = [(x * w).sum(-1, keepdims=True) + value for x, w in zip(q, weights, strict=True)]

@@ -5,7 +5,7 @@ teams. In masks true is blocked.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -40,6 +40,30 @@ def again(x: Array, rows: int, axis: int) -> Array:
     return jnp.concatenate([x] * (rows // x.shape[axis]), axis)
 
 
+def hearing(out: str) -> Callable[[Array, Array], Array]:
+    """Attention [..., heads, R, E] to values [..., E, heads, d], summed up into `out`.
+
+    XLA would multiply for the values' gradient in an order that wants every row turned round, twice
+    as slow as all the rest of the attention (benchmarks/NOTES.md).
+    """
+
+    @jax.custom_vjp
+    def heard(weights: Array, values: Array) -> Array:
+        return jnp.einsum(f"...hre,...ehd->...{out}", weights, values)
+
+    def back(kept: tuple[Array, Array], slope: Array) -> tuple[Array, Array]:
+        weights, values = kept
+        of_values = jnp.einsum(f"...hre,...{out}->...hed", weights, slope)
+        of_weights = jnp.einsum(f"...{out},...ehd->...hre", slope, values)
+        return of_weights, jnp.moveaxis(of_values, -3, -2)
+
+    heard.defvjp(lambda *both: (heard(*both), both), back)
+    return heard
+
+
+by_heads, over_heads = hearing("rhd"), hearing("rd")  # [..., R, heads, d] and [..., R, d]
+
+
 class Attention(nn.Module):
     """What each row's agent makes of the entities that it attends to, [..., R, width].
 
@@ -60,9 +84,42 @@ class Attention(nn.Module):
     def __call__(self, seen: Seen) -> Array:
         x = nn.relu(self.fc1(seen.features))
         value = self.projected(x, 2)
-        heard = jnp.einsum("...hre,...ehd->...rhd", self.among(x, seen.blocked), value)
+        heard = by_heads(self.among(x, seen.blocked), value)
         out = self.out_trans(heard.reshape(*heard.shape[:-2], self.width))
         return jnp.where(seen.rows(self.agents)[..., None], out, 0)
+
+    def linear(self, seen: Seen, kernel: Array, bias: Array) -> Array:
+        """What a linear layer [width, U] makes of each row, [..., R, U]; rows of absent agents are
+        zero."""
+        x = nn.relu(self.fc1(seen.features))
+        maps, bias = self.met(kernel, bias)
+        values = rows(x) @ maps.reshape(self.width, -1)
+        values = values.reshape(*x.shape[:-1], self.heads, -1)
+        out = over_heads(self.among(x, seen.blocked), values) + bias
+        return jnp.where(seen.rows(self.agents)[..., None], out, 0)
+
+    def mean(self, seen: Seen, kernel: Array, bias: Array) -> Array:
+        """The mean of such rows, [..., U]: the attention's mean looks at the entities."""
+        x = nn.relu(self.fc1(seen.features))
+        maps, bias = self.met(kernel, bias)
+        there = seen.rows(self.agents).astype(x.dtype) / seen.blocked.shape[-2]
+        share = jnp.einsum("...r,...hre->...he", there, self.among(x, seen.blocked))
+        heard = jnp.einsum("...he,...ew->...hw", share, x)
+        maps = jnp.moveaxis(maps, 1, 0).reshape(self.heads * self.width, -1)
+        out = rows(heard.reshape(*heard.shape[:-2], -1)) @ maps
+        return out.reshape(*heard.shape[:-2], -1) + there.sum(-1, keepdims=True) * bias
+
+    def met(self, kernel: Array, bias: Array) -> tuple[Array, Array]:
+        """Of encoded entities under each head's attention, [width, heads, U] and [U].
+
+        Values, out_trans and the layer behind it are linear, so the matrices meet before anything
+        of the batch does.
+        """
+        out, constant = self.out_trans.matrix(self.width)
+        assert constant is not None, "out_trans has a bias"
+        values = self.in_trans[:, 2 * self.width :].reshape(self.width, self.heads, -1)
+        heads = (out @ kernel).reshape(self.heads, -1, kernel.shape[-1])
+        return jnp.einsum("whd,hdu->whu", values, heads), constant @ kernel + bias
 
     def weights(self, seen: Seen) -> Array:
         """[..., heads, R, E]: where the attention goes."""

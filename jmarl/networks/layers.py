@@ -24,17 +24,23 @@ class Linear(nn.Module):
     real_out: Array | None = None  # [width]
     bound: float | None = None
 
-    @nn.compact
     def __call__(self, x: Array) -> Array:
-        real_in = jnp.ones(x.shape[-1], bool) if self.real_in is None else self.real_in
+        kernel, bias = self.matrix(x.shape[-1])
+        y = rows(x) @ kernel
+        if bias is not None:
+            y = y + bias
+        return y.reshape(*x.shape[:-1], self.width)
+
+    @nn.compact
+    def matrix(self, fan_in: int) -> tuple[Array, Array | None]:
+        """The kernel [in, width] and the bias [width]."""
+        real_in = jnp.ones(fan_in, bool) if self.real_in is None else self.real_in
         real_out = jnp.ones(self.width, bool) if self.real_out is None else self.real_out
         kernel_init, bias_init = linear("torch", real_in, real_out)
         if self.bound is not None:
             kernel_init = bias_init = uniform(jnp.asarray(self.bound), real_out)
-        y = rows(x) @ self.param("kernel", kernel_init, (x.shape[-1], self.width))
-        if self.use_bias:
-            y = y + self.param("bias", bias_init, (self.width,))
-        return y.reshape(*x.shape[:-1], self.width)
+        kernel = self.param("kernel", kernel_init, (fan_in, self.width))
+        return kernel, self.param("bias", bias_init, (self.width,)) if self.use_bias else None
 
 
 class TwoLayers(nn.Module):
