@@ -11,7 +11,6 @@ from itertools import accumulate
 from typing import Literal
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 from jax import Array
 
@@ -19,6 +18,7 @@ from jmarl.algorithms import vdn
 from jmarl.algorithms.value_decomposition import Mixed
 from jmarl.networks.entities import Attention, Seen
 from jmarl.networks.layers import Linear
+from jmarl.sums import softmax
 from jmarl.types import View
 
 
@@ -88,7 +88,7 @@ class Flex(Mixer):
     def mix(self, q: Sequence[Array], view: View, imagined: Sequence[Array]) -> list[Mixed]:
         seen = everything(view, self.sizes.agents)
         mean = lambda name, units=False: Hypernet(self.sizes, True, units, name=name)(seen)
-        positive = jax.nn.softmax if self.weights == "softmax" else jnp.abs
+        positive = softmax if self.weights == "softmax" else jnp.abs
         w1 = positive(Hypernet(self.sizes, name="hyper_w_1")(also(seen, imagined)))
         b1, w2, value = mean("hyper_b_1"), positive(mean("hyper_w_final")), mean("V", units=True)
         return [self.joined(*pair, b1, w2, value) for pair in zip(q, apart(w1, q), strict=True)]
@@ -113,7 +113,7 @@ class LinearFlex(Mixer):
         net = lambda name, agents: Hypernet(self.sizes, agents, over_units=True, name=name)
         rows = net("hyper_w_1", False)(also(seen, imagined))
         value = net("V", True)(seen)
-        positive = jax.nn.softmax if self.weights == "softmax" else jnp.abs
+        positive = softmax if self.weights == "softmax" else jnp.abs
         weights = [positive(w[..., 0]) for w in apart(rows, q)]
         joint = [(x * w).sum(-1, keepdims=True) + value for x, w in zip(q, weights, strict=True)]
         return [Mixed(x, slopes=w) for x, w in zip(joint, weights, strict=True)]
