@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# On a machine with a GPU: correctness, throughput, training beside JaxMARL, a profile. JSON files
-# and each step's log go to a folder, and gpu.json there says how every step ended.
+# On a machine with a GPU: correctness, throughput, training beside JaxMARL, a profile, and what the
+# ways not taken would cost. JSON files and each step's log go to a folder, and gpu.json there says how every step ended.
 #
 #   benchmarks/gpu.sh OUT [CHECKOUT]      CHECKOUT of JaxMARL, for the peers
 #
@@ -30,11 +30,13 @@ if [[ -n ${DRY:-} ]]; then
     rungs=2 seconds=0.02 ladder=(iql --env toy/clock --set buffer_size=8 batch_size=2 warmup_episodes=2)
     peers=(iql --rungs 2 --updates 2 --repeats 1 --width 4 --batch 2)
     traced=(iql --env toy/clock --num-envs 2 --set buffer_size=8 batch_size=2 warmup_episodes=2)
+    ways=(iql --env toy/clock --seconds 0.1)
 else
     golden=(-k 'not f64')
     rungs=1,8,64,512,4096,16384 seconds=1 ladder=(qmix vdn iql maddpg maac ippo mappo)
     peers=()
     traced=(qmix --env smax/3m --num-envs 512)
+    ways=(qmix --env smax/3m)
 fi
 
 steps=() code=0 dry=false
@@ -58,6 +60,7 @@ if [[ -n $checkout ]]; then
     step peers "$python" benchmarks/peers.py --jaxmarl "$checkout" --out "$out" "${peers[@]}"
 fi
 step profile "$python" benchmarks/traced.py "${traced[@]}" --out "$out"
+step ways "$python" benchmarks/ways.py "${ways[@]}" --out "$out"
 
 printf '{"backend": "%s", "dry": %s, "steps": [%s]}\n' "$backend" "$dry" \
     "$(IFS=,; echo "${steps[*]}")" > "$out/gpu.json"

@@ -56,12 +56,15 @@ def test_every_step_runs_and_is_told_of(tmp_path: Path) -> None:
     assert ran.returncode == 0, ran.stderr
     told = json.loads((tmp_path / "out" / "gpu.json").read_text())
     assert told["backend"] == "cpu" and told["dry"] is True
-    assert [step["step"] for step in told["steps"]] == ["correctness", "throughput", "profile"]
+    steps = ["correctness", "throughput", "profile", "ways"]
+    assert [step["step"] for step in told["steps"]] == steps
     assert all(step["exit_code"] == 0 for step in told["steps"])
     (ladder,) = (tmp_path / "out").glob("iql-toy-clock-*.json")
     assert json.loads(ladder.read_text())["rungs"][0]["floor"]["times_the_floor"] > 1
     (traced,) = (tmp_path / "out").glob("traced-*.json")
     assert json.loads(traced.read_text())["operations"]
+    (ways,) = (tmp_path / "out").glob("ways-*.json")
+    assert json.loads(ways.read_text())["ways"]
     assert "passed" in (tmp_path / "out" / "correctness.log").read_text()
 
 
@@ -72,4 +75,4 @@ def test_a_step_that_fails_does_not_stop_the_others(tmp_path: Path) -> None:
     assert ran.returncode == 1 and "peers ended with 2, see peers.log" in ran.stderr
     told = json.loads((tmp_path / "out" / "gpu.json").read_text())
     codes = {step["step"]: step["exit_code"] for step in told["steps"]}
-    assert codes == {"correctness": 0, "throughput": 0, "peers": 2, "profile": 0}
+    assert codes == {"correctness": 0, "throughput": 0, "peers": 2, "profile": 0, "ways": 0}

@@ -1,0 +1,146 @@
+"""Ways that the learners do not take, each beside the one that they take, by turns.
+
+At the shapes of one gradient step of an algorithm that decomposes values, on whatever device jax
+finds. Prints a table and writes a JSON file under results/ (benchmarks/NOTES.md says what was
+found).
+
+  python benchmarks/ways.py qmix --env smax/3m
+"""
+
+import argparse
+import json
+import statistics
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import jax
+import jax.numpy as jnp
+from anatomy import UPDATES, timed
+from jax import Array
+from jax.flatten_util import ravel_pytree
+from rich.console import Console
+from rich.table import Table
+from rung import about
+
+from jmarl.algorithms import ALL
+from jmarl.algorithms.batch import take
+from jmarl.config import experiment
+from jmarl.making import env_of
+from jmarl.networks import recurrent
+from jmarl.networks.recurrent import Cell, Weights
+
+Call = Callable[[], Any]
+RESULTS = Path(__file__).parent / "results"
+
+
+def draw(seed: int, *shape: int) -> Array:
+    return jax.random.normal(jax.random.key(seed), shape)
+
+
+def repeated(step: Callable[[Any], Any], carry: Any) -> Call:
+    """`step` carry -> carry, compiled, `UPDATES` times a call."""
+    many = lambda carry: jax.lax.scan(lambda c, _: (step(c), None), carry, length=UPDATES)[0]
+    compiled = jax.jit(many).lower(carry).compile()
+    return lambda: compiled(carry)
+
+
+def by_slope(loss: Callable[[Any], Array]) -> Callable[[Any], Any]:
+    """A little of the gradient is what makes one step wait for the step before."""
+    slope = jax.grad(loss)
+    return lambda x: jax.tree.map(lambda x, g: x - 1e-6 * g.astype(x.dtype), x, slope(x))
+
+
+def gathers(rows: tuple[int, ...], actions: int) -> dict[str, Call]:
+    """The values [T, B, A, U] of the actions taken."""
+    q = draw(0, *rows, actions)
+    action = jax.random.randint(jax.random.key(1), rows, 0, actions)
+    hot = lambda q: (q * jax.nn.one_hot(action, actions)).sum(-1)
+    ways = {"taken": lambda q: take(q, action), "not": hot}
+    return {k: repeated(by_slope(lambda q, f=f: (f(q) ** 2).sum()), q) for k, f in ways.items()}
+
+
+def optimisers(algorithm: Any) -> dict[str, Call]:
+    """A step of the optimiser: over the parameters as they are, over one vector of all of them."""
+    params = algorithm.init(jax.random.key(0)).params
+
+    def stepped(params: Any) -> Call:
+        def step(carry: Any) -> Any:
+            params, state = carry
+            updates, state = algorithm.tx.update(jax.tree.map(jnp.sin, params), state, params)
+            return jax.tree.map(jnp.add, params, updates), state
+
+        return repeated(step, (params, algorithm.tx.init(params)))
+
+    return {"taken": stepped(params), "not": stepped({"all": ravel_pytree(params)[0]})}
+
+
+def unrolled(rows: tuple[int, ...], width: int, times: int) -> dict[str, Call]:
+    """The GRU's scans, there and back, online and target: a step a turn, or several."""
+    weights = Weights(draw(0, width, 3 * width) / width, draw(1, 3 * width))
+    start = jax.random.bernoulli(jax.random.key(2), 0.02, rows[:2])
+
+    def loss(projected: Array) -> Array:
+        own, other = Cell(weights, projected), Cell(weights, jax.lax.stop_gradient(projected))
+        states, (targets,) = recurrent.through_time(own, (other,), start)
+        return (states * targets).sum()
+
+    def way(turns: int) -> Call:
+        with patch.object(jax.lax, "scan", partial(jax.lax.scan, unroll=turns)):
+            step = jax.jit(by_slope(loss)).lower(x := draw(3, *rows, 3 * width)).compile()
+        return lambda: [step(x) for _ in range(UPDATES)]
+
+    return {"taken": way(1), "not": way(times)}
+
+
+def narrow(rows: int, width: int) -> dict[str, Call]:
+    """The gradient of a layer's product, of numbers of 32 bits and of 16."""
+    way = lambda kind: repeated(
+        by_slope(lambda k: ((draw(0, rows, width).astype(kind) @ k) ** 2).sum()),
+        (draw(1, width, 3 * width) / width).astype(kind),
+    )
+    return {"taken": way(jnp.float32), "not": way(jnp.bfloat16)}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("algorithm", nargs="?", default="qmix", choices=["qmix", "vdn", "iql"])
+    parser.add_argument("--env", default="smax/3m")
+    parser.add_argument("--preset", default="")
+    parser.add_argument("--seconds", type=float, default=3.0, help="for each pair")
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    args = parser.parse_args()
+    plan = experiment(args.algorithm, args.preset, settings={"env": args.env})
+    spec, cfg = env_of(plan).spec, plan.config
+    algorithm = ALL[args.algorithm].make(spec, cfg)
+    rows = spec.episode_limit + 1, cfg.batch_size, spec.num_agents
+    pairs = {
+        "values of actions gathered, instead of one-hot products": gathers(rows, spec.action_size),
+        "the optimiser over a tree, instead of one vector": optimisers(algorithm),
+        **{
+            f"the GRU's scans a step a turn, instead of {n}": unrolled(rows, cfg.rnn_dim, n)
+            for n in (2, 8)
+        },
+        "float32 products, instead of bfloat16": narrow(rows[0] * rows[1] * rows[2], cfg.rnn_dim),
+    }
+    table = Table("way taken", "ms", "ms of the other", "other / taken", "from", "to")
+    found = {}
+    for name, pair in pairs.items():
+        both = {k: [x / UPDATES for x in v] for k, v in timed(pair, args.seconds).items()}
+        found[name] = both
+        ratios = [other / taken for other, taken in zip(both["not"], both["taken"], strict=True)]
+        middles = (f"{1e3 * statistics.median(both[k]):.3f}" for k in ("taken", "not"))
+        spread = (f"{x:.2f}" for x in (statistics.median(ratios), min(ratios), max(ratios)))
+        table.add_row(name, *middles, *spread)
+    Console(width=130).print(table)
+    args.out.mkdir(parents=True, exist_ok=True)
+    out = args.out / f"ways-{args.algorithm}-{args.env.replace('/', '-')}.json"
+    told = {"about": about(), "settings": plan.as_json(), "ways": found}
+    out.write_text(json.dumps(told, indent=1) + "\n")
+    print(f"written to {out}")
+
+
+if __name__ == "__main__":
+    main()
