@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# On a machine with a GPU: correctness, throughput, training beside JaxMARL, a profile, and what the
-# ways not taken would cost. JSON files and each step's log go to a folder, and gpu.json there says how every step ended.
+# On a machine with a GPU: correctness, throughput, training beside JaxMARL, a profile, and ways that
+# learners do not take. JSON files and each step's log go to a folder, and gpu.json there says how
+# every step ended.
 #
 #   benchmarks/gpu.sh OUT [CHECKOUT]      CHECKOUT of JaxMARL, for the peers
 #

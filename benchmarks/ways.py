@@ -11,7 +11,6 @@ import argparse
 import json
 import statistics
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -42,24 +41,31 @@ def draw(seed: int, *shape: int) -> Array:
 
 def repeated(step: Callable[[Any], Any], carry: Any) -> Call:
     """`step` carry -> carry, compiled, `UPDATES` times a call."""
-    many = lambda carry: jax.lax.scan(lambda c, _: (step(c), None), carry, length=UPDATES)[0]
+    many = lambda carry: jax.lax.scan(
+        lambda c, _: (step(c), None), carry, length=UPDATES, unroll=1
+    )[0]
     compiled = jax.jit(many).lower(carry).compile()
     return lambda: compiled(carry)
 
 
-def by_slope(loss: Callable[[Any], Array]) -> Callable[[Any], Any]:
-    """A little of the gradient is what makes one step wait for the step before."""
-    slope = jax.grad(loss)
-    return lambda x: jax.tree.map(lambda x, g: x - 1e-6 * g.astype(x.dtype), x, slope(x))
+def learning(loss: Callable[..., Array], x: Array, *data: Array) -> Call:
+    """Gradient steps of loss(x, *data). The data go along, so that nothing of them is known before;
+    x moves a little, so that a step waits for the one before."""
+
+    def step(carry: tuple[Array, ...]) -> tuple[Array, ...]:
+        x, *data = carry
+        return (x - 1e-6 * jax.grad(loss)(x, *data).astype(x.dtype), *data)
+
+    return repeated(step, (x, *data))
 
 
 def gathers(rows: tuple[int, ...], actions: int) -> dict[str, Call]:
     """The values [T, B, A, U] of the actions taken."""
     q = draw(0, *rows, actions)
     action = jax.random.randint(jax.random.key(1), rows, 0, actions)
-    hot = lambda q: (q * jax.nn.one_hot(action, actions)).sum(-1)
-    ways = {"taken": lambda q: take(q, action), "not": hot}
-    return {k: repeated(by_slope(lambda q, f=f: (f(q) ** 2).sum()), q) for k, f in ways.items()}
+    gathered = lambda q, action: (take(q, action) ** 2).sum()
+    hot = lambda q, action: ((q * jax.nn.one_hot(action, actions)).sum(-1) ** 2).sum()
+    return {"taken": learning(gathered, q, action), "not": learning(hot, q, action)}
 
 
 def optimisers(algorithm: Any) -> dict[str, Call]:
@@ -82,25 +88,25 @@ def unrolled(rows: tuple[int, ...], width: int, times: int) -> dict[str, Call]:
     weights = Weights(draw(0, width, 3 * width) / width, draw(1, 3 * width))
     start = jax.random.bernoulli(jax.random.key(2), 0.02, rows[:2])
 
-    def loss(projected: Array) -> Array:
+    def loss(projected: Array, start: Array) -> Array:
         own, other = Cell(weights, projected), Cell(weights, jax.lax.stop_gradient(projected))
         states, (targets,) = recurrent.through_time(own, (other,), start)
         return (states * targets).sum()
 
     def way(turns: int) -> Call:
-        with patch.object(jax.lax, "scan", partial(jax.lax.scan, unroll=turns)):
-            step = jax.jit(by_slope(loss)).lower(x := draw(3, *rows, 3 * width)).compile()
-        return lambda: [step(x) for _ in range(UPDATES)]
+        scan = jax.lax.scan
+        several = lambda *args, **options: scan(*args, **{"unroll": turns, **options})
+        with patch.object(recurrent.jax.lax, "scan", several):
+            return learning(loss, draw(3, *rows, 3 * width), start)
 
     return {"taken": way(1), "not": way(times)}
 
 
 def narrow(rows: int, width: int) -> dict[str, Call]:
     """The gradient of a layer's product, of numbers of 32 bits and of 16."""
-    way = lambda kind: repeated(
-        by_slope(lambda k: ((draw(0, rows, width).astype(kind) @ k) ** 2).sum()),
-        (draw(1, width, 3 * width) / width).astype(kind),
-    )
+    loss = lambda kernel, x: ((x @ kernel) ** 2).sum()
+    x, kernel = draw(0, rows, width), draw(1, width, 3 * width) / width
+    way = lambda kind: learning(loss, kernel.astype(kind), x.astype(kind))
     return {"taken": way(jnp.float32), "not": way(jnp.bfloat16)}
 
 
@@ -109,7 +115,7 @@ def main() -> None:
     parser.add_argument("algorithm", nargs="?", default="qmix", choices=["qmix", "vdn", "iql"])
     parser.add_argument("--env", default="smax/3m")
     parser.add_argument("--preset", default="")
-    parser.add_argument("--seconds", type=float, default=3.0, help="for each pair")
+    parser.add_argument("--seconds", type=float, default=3.0, help="for each way")
     parser.add_argument("--out", type=Path, default=RESULTS)
     args = parser.parse_args()
     plan = experiment(args.algorithm, args.preset, settings={"env": args.env})

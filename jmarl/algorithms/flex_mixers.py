@@ -33,8 +33,11 @@ class Sizes:
 
 
 class Hypernet(nn.Module):
-    """A row for each agent, zeros for the absent: fc2 of its attention, [..., R, width]. Or the
-    rows' mean over all agents' slots, [..., width]; or over units, the width being 1 then."""
+    """A row for each agent, zeros for the absent: fc2 of its attention, [..., R, width].
+
+    `over_agents`: the rows' mean over all agents' slots, [..., width]. `over_units`: the mean over
+    units, so that the width is 1. Both may hold.
+    """
 
     sizes: Sizes
     over_agents: bool = False
@@ -87,7 +90,9 @@ class Flex(Mixer):
     @nn.compact
     def mix(self, q: Sequence[Array], view: View, imagined: Sequence[Array]) -> list[Mixed]:
         seen = everything(view, self.sizes.agents)
-        mean = lambda name, units=False: Hypernet(self.sizes, True, units, name=name)(seen)
+        mean = lambda name, units=False: Hypernet(
+            self.sizes, over_agents=True, over_units=units, name=name
+        )(seen)
         positive = softmax if self.weights == "softmax" else jnp.abs
         w1 = positive(Hypernet(self.sizes, name="hyper_w_1")(also(seen, imagined)))
         b1, w2, value = mean("hyper_b_1"), positive(mean("hyper_w_final")), mean("V", units=True)
@@ -110,9 +115,8 @@ class LinearFlex(Mixer):
     @nn.compact
     def mix(self, q: Sequence[Array], view: View, imagined: Sequence[Array]) -> list[Mixed]:
         seen = everything(view, self.sizes.agents)
-        net = lambda name, agents: Hypernet(self.sizes, agents, over_units=True, name=name)
-        rows = net("hyper_w_1", False)(also(seen, imagined))
-        value = net("V", True)(seen)
+        rows = Hypernet(self.sizes, over_units=True, name="hyper_w_1")(also(seen, imagined))
+        value = Hypernet(self.sizes, over_agents=True, over_units=True, name="V")(seen)
         positive = softmax if self.weights == "softmax" else jnp.abs
         weights = [positive(w[..., 0]) for w in apart(rows, q)]
         joint = [(x * w).sum(-1, keepdims=True) + value for x, w in zip(q, weights, strict=True)]

@@ -19,7 +19,7 @@ from jmarl.networks.base import Net, functional
 from jmarl.networks.initialisers import linear
 from jmarl.networks.layers import GruCell, Linear
 from jmarl.networks.rows import rows
-from jmarl.sums import softmax
+from jmarl.sums import EXACT, softmax
 from jmarl.types import Entities, EnvSpec, Key, Params, Transition, View
 
 
@@ -44,7 +44,8 @@ def hearing(out: str) -> Callable[[Array, Array], Array]:
     """Attention [..., heads, R, E] to values [..., E, heads, d], summed up into `out`.
 
     XLA would multiply for the values' gradient in an order that wants every row turned round, twice
-    as slow as all the rest of the attention (benchmarks/NOTES.md).
+    as slow as all the rest of the attention (benchmarks/NOTES.md). Leading axes must be the same in
+    both; there is no forward mode.
     """
 
     @jax.custom_vjp
@@ -92,7 +93,7 @@ class Attention(nn.Module):
         """What a linear layer [width, U] makes of each row, [..., R, U]; rows of absent agents are
         zero."""
         x = nn.relu(self.fc1(seen.features))
-        maps, bias = self.met(kernel, bias)
+        maps, bias = self.early(kernel, bias)
         values = rows(x) @ maps.reshape(self.width, -1)
         values = values.reshape(*x.shape[:-1], self.heads, -1)
         out = over_heads(self.among(x, seen.blocked), values) + bias
@@ -101,16 +102,18 @@ class Attention(nn.Module):
     def mean(self, seen: Seen, kernel: Array, bias: Array) -> Array:
         """The mean of such rows, [..., U]: the attention's mean looks at the entities."""
         x = nn.relu(self.fc1(seen.features))
-        maps, bias = self.met(kernel, bias)
+        maps, bias = self.early(kernel, bias)
         there = seen.rows(self.agents).astype(x.dtype) / seen.blocked.shape[-2]
-        share = jnp.einsum("...r,...hre->...he", there, self.among(x, seen.blocked))
+        weights = self.among(x, seen.blocked)
+        share = jnp.einsum("...r,...hre->...he", there, weights, precision=EXACT)
         heard = jnp.einsum("...he,...ew->...hw", share, x)
         maps = jnp.moveaxis(maps, 1, 0).reshape(self.heads * self.width, -1)
         out = rows(heard.reshape(*heard.shape[:-2], -1)) @ maps
         return out.reshape(*heard.shape[:-2], -1) + there.sum(-1, keepdims=True) * bias
 
-    def met(self, kernel: Array, bias: Array) -> tuple[Array, Array]:
-        """Of encoded entities under each head's attention, [width, heads, U] and [U].
+    def early(self, kernel: Array, bias: Array) -> tuple[Array, Array]:
+        """Maps [width, heads, U] from encoded entities to what the layer makes of them under each
+        head's attention, and what it adds, [U].
 
         Values, out_trans and the layer behind it are linear, so the matrices meet before anything
         of the batch does.
