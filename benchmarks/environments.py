@@ -16,12 +16,12 @@ from typing import Any
 
 import env_summary
 import jax
-from ends import exit_code
 from env_rung import Order
 from throughput import STOPPING, events, show, stop, writable
 from watch import clock
 
 import jmarl_envs
+from jmarl.cli import exit_code
 from jmarl.config import of_type, parse
 from jmarl.fields import ConfigError
 from jmarl.signals import Stopped

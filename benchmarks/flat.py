@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-from ends import exit_code
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
@@ -26,6 +25,7 @@ from rung import Order
 from summary import where
 from throughput import STOPPING, events, stop, writable
 
+from jmarl.cli import exit_code
 from jmarl.config import of_type
 from jmarl.fields import ConfigError
 from jmarl.terminal import Parser

@@ -20,12 +20,12 @@ import jax
 import peer_summary
 import peer_work
 import torch_work
-from ends import exit_code
 from peer_request import HERE, Request, home, read
 from peer_rung import Order
 from talk import Ended, Talk
 from throughput import STOPPING, show, stop
 
+from jmarl.cli import exit_code
 from jmarl.signals import Stopped
 
 AnyCase = peer_work.Case | torch_work.Case

@@ -18,13 +18,13 @@ from typing import Any, NoReturn
 
 import jax
 import summary
-from ends import exit_code
 from rich.console import Console
 from rich.table import Table
 from rung import Order, program_of
 from watch import Forecast, Step, Watch
 
 from jmarl.algorithms import ALL
+from jmarl.cli import exit_code
 from jmarl.config import experiment, find, of_type
 from jmarl.fields import ConfigError
 from jmarl.signals import Stopped

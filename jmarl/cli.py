@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Any
 
@@ -62,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def told(words: list[str]) -> int:
     """The exit code of a command, whose output may find no reader and no room."""
     try:
-        code = exit_code(words)
+        code = exit_code(lambda: command(words))
         if sys.stdout is not None:  # `>&-`
             sys.stdout.flush()
         return code
@@ -77,18 +77,19 @@ def told(words: list[str]) -> int:
         return 1
 
 
-def exit_code(words: list[str]) -> int:
-    """Of a command, whose ends that are no defects are told in a line."""
+def exit_code(run: Callable[[], int], say: Callable[[str], None] = say, lost: str = "") -> int:
+    """That of `run`, whose ends that are no defects are told in a line by `say`: after a signal
+    with what is `lost` by it."""
     try:
         with mended():
-            return command(words)
+            return run()
     except ValueError as error:
         if not is_wrong_use(error):
             raise
         say(str(error))
         return 2
     except Stopped as stopped:
-        say(str(stopped))
+        say(f"{stopped}{lost}")
         return 128 + stopped.number
     except KeyboardInterrupt:
         say("interrupted")
