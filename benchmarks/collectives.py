@@ -111,7 +111,7 @@ def compiled(program: Program) -> str:
 
     jax.stages.Lowered.compile = spied  # pyright: ignore
     try:
-        _ = program.chunk
+        _ = program.advance
     finally:
         jax.stages.Lowered.compile = compile_
     return texts[-1]

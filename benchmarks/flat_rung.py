@@ -23,7 +23,7 @@ from jmarl.versions import keep_compiled
 
 def facts(program: Program) -> dict[str, Any]:
     """Compiling from a cold cache, tracing included; the program's size and memory."""
-    _, compiling = timed(lambda: (program.start, program.chunk))
+    _, compiling = timed(lambda: (program.start, program.advance))
     return {
         "compiling": compiling,
         "operations": operations(program),

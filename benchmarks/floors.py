@@ -6,7 +6,7 @@ rate of one large product, or the bytes they touch at the memory's bandwidth.
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import jax
@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from counting import Work, work_of
 
 from jmarl.exploration import uniform_policy
+from jmarl.loop import Loop
 from jmarl.program import Program
 from jmarl.rollout import open_actors, rollout
 
@@ -57,10 +58,22 @@ def quickest(call: Callable[[Any], Any], x: Any, clock: Callable[[], float]) -> 
 def work_of_chunk(program: Program, environment: bool = False) -> Work:
     """What a chunk's products do; those of the environment itself only where they are asked for."""
     first = jnp.int32(0)
-    chunk = lambda run: program.each(lambda loop, run: loop.chunk(run, first), program.config, run)
-    whole = work_of(chunk, program.state)
+    chunk = lambda loop, run: without_warmup(loop).chunk(run, first)
+    whole = work_of(lambda run: program.each(chunk, program.config, run), program.state)
     alone = Work() if environment else work_of_environments(program)
     return Work(max(0.0, whole.flops - alone.flops), max(0.0, whole.bytes - alone.bytes))
+
+
+def without_warmup(loop: Loop) -> Loop:
+    """`work_of` would count a rollout that only collects: of branches it takes the smaller one."""
+    return replace(loop, cfg=replace(loop.cfg, warmup_rollouts=0))
+
+
+def work_of_rollout(program: Program) -> Work:
+    """Of one that learns nothing, as in the warm-up."""
+    first = jnp.int32(0)
+    collect = lambda run: program.each(lambda loop, x: loop.collect(x, first), program.config, run)
+    return work_of(collect, program.state)
 
 
 def work_of_environments(program: Program) -> Work:

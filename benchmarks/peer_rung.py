@@ -21,7 +21,7 @@ import optax
 import peer_work
 import torch_work
 from counting import Work, work_of
-from floors import floor, machine, work_of_chunk
+from floors import floor, machine, work_of_chunk, work_of_rollout
 from jaxmarl_scripts import came_from, load, train_of
 from peer_work import SCRIPTS, theirs
 from rung import about, environment_alone, peak_memory
@@ -66,14 +66,13 @@ def ours_ready(order: Order) -> Ready:
     program = Program(env_of(plan), plan)
     program.refuse_impossible()
     shape = program.shape = replace(program.shape, rollouts_per_chunk=case.updates)
-    (start, chunk), compiling = timed(lambda: (program.start, program.chunk))
-    first = jnp.int32(shape.warmup_rollouts)
-    opening = lambda keys: program.each(lambda loop, key: loop.start(key), program.config, keys)
-    work = work_of(opening, program.keys[0]) + work_of_chunk(program, environment=True)
+    _, compiling = timed(lambda: (program.start, program.advance))
+    warmup = work_of_rollout(program) * shape.warmup_rollouts
+    work = warmup + work_of_chunk(program, environment=True)
 
     def run() -> Any:
-        state, warmup = start(program.keys[0])
-        state, (_, score) = chunk(state, first)
+        state, warmup = program.start()
+        state, (_, score) = program.chunk(state, shape.warmup_rollouts)
         return state.learner, [warmup, score]
 
     rollouts = shape.warmup_rollouts + shape.rollouts_per_chunk

@@ -93,16 +93,17 @@ def training(program: Program, tell: Tell) -> Call:
     """Chunk after chunk, from a memory that is warmed up."""
     tell(phase="compiling start")
     start = program.start
-    tell(phase="warming up")
-    state, _ = jax.block_until_ready(start(program.keys[0]))
     tell(phase="compiling chunk")
-    chunk, rollouts = program.chunk, program.shape.warmup_rollouts
+    _ = program.advance
+    tell(phase="warming up")
+    state, _ = jax.block_until_ready(start())
+    rollouts = program.shape.warmup_rollouts
 
     def call(times: int) -> int:
         nonlocal state, rollouts
         steps = []
         for _ in range(times):
-            state, (_, score) = chunk(state, jnp.int32(rollouts))
+            state, (_, score) = program.chunk(state, rollouts)
             rollouts += program.shape.rollouts_per_chunk
             steps.append(score.env_steps)
         jax.block_until_ready(state)

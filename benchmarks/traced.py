@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 from rung import Order, about, program_of
 
 TOP = 40
@@ -48,10 +47,10 @@ def main() -> int:
 def profile(order: Order) -> list[dict[str, Any]]:
     """Of the second chunk, as the first one's memory is cold."""
     program = program_of(order)
-    run, _ = program.start(program.keys[0])
+    run, _ = program.start()
     first = program.shape.warmup_rollouts
-    run, _ = jax.block_until_ready(program.chunk(run, jnp.int32(first)))
-    nth = jnp.int32(first + program.shape.rollouts_per_chunk)
+    run, _ = jax.block_until_ready(program.chunk(run, first))
+    nth = first + program.shape.rollouts_per_chunk
     with tempfile.TemporaryDirectory() as folder:
         with jax.profiler.trace(folder, create_perfetto_trace=True):
             jax.block_until_ready(program.chunk(run, nth))

@@ -6,7 +6,6 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from jmarl import checkpoint, forecast, heap, hosts
@@ -48,11 +47,11 @@ class Fit:
         program, schedule = self.program, self.program.schedule
         self.require_finite()
         allocated = self.chunks_done > 0
-        _ = program.chunk, program.evaluate, allocated or program.start  # before the clock starts
+        _ = program.advance, program.evaluate, allocated or program.start  # before the clock starts
         heap.give_back()
         forecast.require_working_space(program, allocated)
         if not allocated:
-            self.state, score = program.start(program.keys[0])
+            self.state, score = program.start()
             self.env_steps = counts(score.env_steps)
             if number := hosts.agreed(stop.number)[0]:
                 raise Stopped(number)
@@ -72,8 +71,7 @@ class Fit:
 
     def train(self) -> None:
         began = time.monotonic()
-        first = self.iteration
-        self.state, (metrics, score) = self.program.chunk(self.state, jnp.int32(first))
+        self.state, (metrics, score) = self.program.chunk(self.state, self.iteration)
         metrics, score = jax.device_get((metrics, score))
         seconds = time.monotonic() - began
         self.seconds += seconds

@@ -1,7 +1,7 @@
 """The one training loop: collect, remember, learn; scanned, for every algorithm.
 
-All here is pure and traced. The host (fit.py) jits `start`, `chunk` and `evaluate`, vmapped
-over seeds, and calls them in turn.
+All here is pure and traced. The host (program.py) jits `open`, `chunk` and `evaluate`, vmapped
+over seeds, and fit.py calls them in turn.
 """
 
 from collections.abc import Callable
@@ -73,18 +73,32 @@ class Loop:
     def start(self, key: Key) -> tuple[Run, Tally]:
         """A new run, its memory warmed up, and what that took."""
         run, _ = self.open(key)
-        run, scores = jax.lax.scan(self.collect, run, jnp.arange(self.cfg.warmup_rollouts))
-        return run, jax.tree.map(lambda x: x.sum(0), scores)
+        run, (_, score) = self.chunk(run, jnp.int32(0), self.cfg.warmup_rollouts)
+        return run, score
 
-    def chunk(self, run: Run, first: Array) -> tuple[Run, tuple[Metrics, Tally]]:
-        """`rollouts_per_chunk` iterations from iteration `first` on; warm-up counts as iterations.
+    def chunk(
+        self, run: Run, first: Array, rollouts: int | Array | None = None
+    ) -> tuple[Run, tuple[Metrics, Tally]]:
+        """`rollouts` iterations (`rollouts_per_chunk`) from iteration `first` on; those of the
+        warm-up, `warmup_rollouts`, come first and only collect.
 
-        Metrics are means over the chunk's updates, tallies sums over its rollouts.
+        Metrics are means over the chunk's updates (zeros of the warm-up's), tallies sums over its
+        rollouts. With a traced number of rollouts one program both warms up and learns.
         """
-        run, (metrics, score) = jax.lax.scan(
-            self.iteration, run, first + jnp.arange(self.cfg.rollouts_per_chunk)
-        )
-        return run, (jax.tree.map(jnp.mean, metrics), jax.tree.map(lambda x: x.sum(0), score))
+        rollouts = self.cfg.rollouts_per_chunk if rollouts is None else rollouts
+
+        def one(run: Run, i: Array) -> tuple[Run, tuple[Metrics, Tally]]:
+            run, (metrics, score) = self.iteration(run, i)
+            return run, (jax.tree.map(jnp.mean, metrics), score)
+
+        def body(nth: Array, carry: tuple[Run, Any]) -> tuple[Run, Any]:
+            run, told = one(carry[0], first + nth)
+            return run, jax.tree.map(jnp.add, carry[1], told)
+
+        shapes = jax.eval_shape(one, run, first)[1]
+        zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
+        run, (metrics, score) = jax.lax.fori_loop(0, rollouts, body, (run, zeros))
+        return run, (jax.tree.map(lambda x: x / jnp.maximum(rollouts, 1), metrics), score)
 
     def evaluate(self, run: Run, key: Key) -> Metrics:
         """Fresh episodes of the exploiting policy; see `scores`."""
@@ -155,10 +169,20 @@ class Loop:
         learner, metrics = jax.lax.scan(one_update, run.learner, xs)
         return run.replace(learner=learner, key=key), metrics
 
+    def idle(self, run: Run, clock: Clock) -> tuple[Run, Metrics]:
+        """No gradient step: what `learn` gives, with zeros for metrics."""
+        shapes = jax.eval_shape(self.learn, run, clock)[1]
+        return run, jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
+
     def iteration(self, run: Run, i: Array) -> tuple[Run, tuple[Metrics, Tally]]:
         run, score = self.collect(run, i)
         # the memory holds i + 1 rollouts now; the updates done before are those of iteration i
-        run, metrics = self.learn(run, self.clock(i).replace(iteration=i + 1))
+        clock = self.clock(i).replace(iteration=i + 1)
+        if self.cfg.warmup_rollouts == 0:
+            run, metrics = self.learn(run, clock)
+        else:
+            learns = i >= self.cfg.warmup_rollouts
+            run, metrics = jax.lax.cond(learns, self.learn, self.idle, run, clock)
         return run, (metrics, score)
 
     def play(self, policy: Any, key: Key) -> Metrics:

@@ -17,8 +17,9 @@ from jmarl.fields import ConfigError
 from jmarl.loop import Loop, LoopConfig, Run
 from jmarl.mesh import parse, parted, require_even
 from jmarl.networks.rows import apart
+from jmarl.rollout import Tally
 from jmarl.stripes import laid_in, striped
-from jmarl.types import Environment, Key, Memory, Outcome, Transition, View
+from jmarl.types import Environment, Key, Memory, Metrics, Outcome, Transition, View
 
 UPDATES_PER_CHUNK = 1000  # at most, so that progress shows and Ctrl-C is heard
 RECORDS = 100  # of training between two evaluations, at most, that go into files
@@ -212,7 +213,7 @@ class Program:
     def state(self) -> Any:
         """Shapes and dtypes of a run."""
         keys, _ = jax.eval_shape(self._keys)
-        return jax.eval_shape(self._start, keys, self.config)[0]
+        return jax.eval_shape(self._start, keys, self.config)
 
     @property
     def measures(self) -> list[str]:
@@ -223,11 +224,11 @@ class Program:
     def _open(self, keys: Array, config: Any) -> tuple[Run, Transition]:
         return self.each(lambda loop, key: loop.open(key), config, keys)
 
-    def _start(self, keys: Array, config: Any) -> Any:
-        return self.each(lambda loop, key: loop.start(key), config, keys)
+    def _start(self, keys: Array, config: Any) -> Run:
+        return self._open(keys, config)[0]
 
-    def _chunk(self, run: Run, first: Array, config: Any) -> Any:
-        return self.each(lambda loop, run: loop.chunk(run, first), config, run)
+    def _chunk(self, run: Run, first: Array, rollouts: Array, config: Any) -> Any:
+        return self.each(lambda loop, run: loop.chunk(run, first, rollouts), config, run)
 
     def _evaluate(self, run: Run, keys: Array, config: Any) -> Any:
         shared = partial(parted, self.mesh)
@@ -240,17 +241,29 @@ class Program:
         return jax.vmap(one, (self.axes, *(0 for _ in args)))(config, *args)
 
     @cached_property
-    def start(self) -> Callable[..., Any]:
+    def start(self) -> Callable[[], tuple[Run, Tally]]:
+        """A new run for every seed, its memory warmed up, and what that took."""
         mesh = self.mesh
-        places = (mesh.by_seed,), (mesh.run, mesh.told)
-        return self.compiled("start", self._start, places, self.keys[0])
+        opened = self.compiled("start", self._start, ((mesh.by_seed,), mesh.run), self.keys[0])
+
+        def start() -> tuple[Run, Tally]:
+            run, (_, score) = self.advance(opened(self.keys[0]), 0, self.shape.warmup_rollouts)
+            return run, score
+
+        return start
+
+    def chunk(self, run: Run, first: int) -> tuple[Run, tuple[Metrics, Tally]]:
+        """`rollouts_per_chunk` iterations from iteration `first` on; `run` is used up."""
+        return self.advance(run, first, self.shape.rollouts_per_chunk)
 
     @cached_property
-    def chunk(self) -> Callable[..., Any]:
+    def advance(self) -> Callable[[Run, int, int], tuple[Run, tuple[Metrics, Tally]]]:
+        """Iterations from one on, so many: one program for the warm-up and for chunks."""
         mesh = self.mesh
-        places = (mesh.run, mesh.everywhere), (mesh.run, mesh.told)
-        example = self.state, jnp.int32(0)
-        return self.compiled("chunk", self._chunk, places, *example, donate_argnums=0)
+        places = (mesh.run, mesh.everywhere, mesh.everywhere), (mesh.run, mesh.told)
+        example = self.state, jnp.int32(0), jnp.int32(0)
+        program = self.compiled("chunk", self._chunk, places, *example, donate_argnums=0)
+        return lambda run, first, rollouts: program(run, jnp.int32(first), jnp.int32(rollouts))
 
     @cached_property
     def evaluate(self) -> Callable[..., Any]:
@@ -279,7 +292,7 @@ class Program:
 
     def try_shapes(self) -> None:
         """Trace everything, so that what cannot be is found before anything is written."""
-        jax.eval_shape(self._chunk, self.state, jnp.int32(0), self.config)
+        jax.eval_shape(self._chunk, self.state, jnp.int32(0), jnp.int32(0), self.config)
         jax.eval_shape(self._evaluate, self.state, self.keys[1], self.config)
 
     @property

@@ -92,14 +92,14 @@ def compare(algorithm: str, env: str) -> dict[str, Any]:
     programs = [Program(jmarl.make_env(env), plan) for _ in range(2)]
     programs[1].mesh = OneDevice(programs[0].mesh.seed, programs[0].mesh.env)
     texts = record_texts()
-    runs = [program.start(program.keys[0])[0] for program in programs]
+    runs = [program.start()[0] for program in programs]
     told: dict[str, Any] = {"start": drift(*runs)}
     first = programs[0].shape.warmup_rollouts
     told["devices"] = len(jax.tree.leaves(runs[0].memory)[0].sharding.device_set)
     for nth in range(2):
         nth += first
         steps = zip(programs, runs, strict=True)
-        out = [program.chunk(run, jnp.int32(nth)) for program, run in steps]
+        out = [program.chunk(run, nth) for program, run in steps]
         runs = [run for run, _ in out]
         told[f"metrics_{nth - first}"] = drift(out[0][1], out[1][1])
     told["learner"] = drift(runs[0].learner, runs[1].learner)

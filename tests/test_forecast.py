@@ -104,7 +104,7 @@ def test_where_no_setting_helps_the_parts_are_told(monkeypatch: pytest.MonkeyPat
 def test_working_space_is_known_once_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
     plan = asked("maddpg", **GREEDY)
     program = Program(env_of(plan), plan)
-    _ = program.start, program.chunk, program.evaluate
+    _ = program.start, program.advance, program.evaluate
     state, chunk = needs(program).state, program.temporaries["chunk"]
     assert chunk == max(program.temporaries.values()) > needs(program).working
     for allocated, need in ((False, state + chunk), (True, chunk)):

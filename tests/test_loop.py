@@ -131,6 +131,23 @@ def test_chunks_are_cuts_in_one_stream() -> None:
     assert_same(average, metrics, rtol=1e-6)
 
 
+def test_one_program_warms_up_and_learns() -> None:
+    """With a traced number of rollouts: the same as with numbers known to the compiler, and no
+    gradient step, nor a key for one, before the warm-up is over."""
+    loop = loop_of()
+    fresh, _ = jit(loop.open)(jax.random.key(6))
+    advance = jit(loop.chunk)
+    warm, (metrics, score) = advance(fresh, jnp.int32(0), jnp.int32(WARM))
+    assert warm.learner == 0 and not any(jax.tree.leaves(metrics))
+    assert_same((warm, score), jit(loop.start)(jax.random.key(6)))
+    learned = advance(warm, jnp.int32(WARM), jnp.int32(CHUNK))
+    assert learned[0].learner == CHUNK * UPDATES
+    assert_same(learned, jit(loop.chunk)(warm, jnp.int32(WARM)), rtol=1e-6)
+    at_once, (_, whole) = advance(fresh, jnp.int32(0), jnp.int32(WARM + CHUNK))
+    assert_same(at_once, learned[0])
+    assert_same(whole, jax.tree.map(jnp.add, score, learned[1][1]))
+
+
 def test_tallies_count_true_steps() -> None:
     """Warm-up's and the chunk's; positions that only reset are left out."""
     everything = Memory(
