@@ -139,6 +139,17 @@ def test_oracles_know_the_true_groups(rule: Any, row: list[int]) -> None:
     assert together[1, 0, 0].astype(int).tolist() == [*row[:2], 1, 0]
 
 
+@pytest.mark.parametrize(("rule", "row"), [("true", [1, 1, 1, 1]), ("random_true", [1, 0, 1, 0])])
+def test_released_oracles_know_the_true_groups_as_episodes_open(rule: Any, row: list[int]) -> None:
+    """Later all are in one group, or in the random ones (specs/value.md 5.7)."""
+    sides = jnp.broadcast_to(jnp.array([1, 0, 1, 0]) == 1, (2, 1, 4))
+    outside = jnp.broadcast_to(jnp.array([0, 0, 1, 1]) == 1, (2, 1, 1, 4))
+    around = Entities(jnp.zeros((2, 1, 4, 1)), jnp.zeros((2, 1, 4), bool), outside, outside)
+    together, _ = groups(sides, around, START, rule, "opening")
+    assert not together[0, 0, 0, 2:].any() and together[0, 0, 0, 0]
+    assert together[1, 0, 0].astype(int).tolist() == row
+
+
 def test_sides_are_drawn_once_an_episode() -> None:
     """One uniform share for all, then each by itself: half of all, and two are on one side with
     probability E[p^2 + (1 - p)^2] = 2/3, all of one side with 2/5 of four."""

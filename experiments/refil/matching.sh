@@ -20,6 +20,7 @@ for seed in ${SEEDS:-0 1 2 3 4}; do
   for rival in ${RIVALS:-oracle refil qmix}; do
     case $rival in
       oracle) train oracle --groups random_true ;;
+      released_oracle) train released_oracle --groups random_true --groups-known opening ;;
       fixed_oracle) train fixed_oracle --groups true ;;
       refil) train refil ;;
       qmix) train qmix --groups none ;;

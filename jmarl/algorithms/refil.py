@@ -40,6 +40,7 @@ from jmarl.types import (
 )
 
 Groups = Literal["random", "true", "random_true", "none"]
+Known = Literal["always", "opening"]
 Masks = tuple[Array, ...]  # [T+1, B, A, E] bool each, true is blocked; of no pass or of two
 
 
@@ -49,6 +50,7 @@ class Config(vd.Training):
     lmbda: float = knob(0.5, low=0, high=1)  # share of the imagined groups in the loss
     weight_decay: float = knob(0.0, low=0)  # times the parameters, is added to their gradients
     groups: Groups = static("random")  # imagined; true: the environment's; both; or none
+    groups_known: Known = static("always")  # opening: true ones at first steps alone, as released
     mixer: Literal["flex", "linear", "sum"] = static("flex")  # like QMIX, a weighted sum, like VDN
     mixing_weights: Literal["softmax", "abs"] = static("softmax")  # how they become positive
     entity_dim: int = static(128, low=1)  # width of the agents' attention; a multiple of heads
@@ -103,7 +105,9 @@ class Refil(vd.ValueDecomposition):
         Agents do not see who is absent anyway; the mixer's masks say so too.
         """
         assert batch.view.entities is not None, "a memory that keeps entities"
-        together, there = groups(batch.extras, batch.view.entities, batch.start, self.cfg.groups)
+        cfg, start = self.cfg, batch.start
+        around = batch.view.entities
+        together, there = groups(batch.extras, around, start, cfg.groups, cfg.groups_known)
         return (~together, together), (~together, together | ~there)
 
     def told(self, batch: Transition) -> Transition:
@@ -164,16 +168,23 @@ def of_opening(x: Array, start: Array) -> Array:
     return jnp.take_along_axis(x, opened[..., None], 0)
 
 
-def groups(sides: Array, entities: Entities, start: Array, rule: Groups) -> tuple[Array, Array]:
+def groups(
+    sides: Array, entities: Entities, start: Array, rule: Groups, known: Known = "always"
+) -> tuple[Array, Array]:
     """[T+1, B, A, E] bool: who is in one group with whom; and who was there at all as the episode
-    opened. Agents are in their own groups."""
+    opened. Agents are in their own groups.
+
+    The released code's parallel runner stores the true groups of an episode's opening alone:
+    afterwards, all entities are in one.
+    """
     agents = entities.hidden.shape[-2]
     there = of_opening(~entities.absent, start)
     both = there[..., :agents, None] & there[..., None, :]
     together = sides[..., :agents, None] == sides[..., None, :]
     if rule != "random":
         assert entities.outside is not None, "`refuse` says so to users"
-        together = ~entities.outside & (together | (rule == "true"))
+        outside = entities.outside & (start[..., None, None] | (known == "always"))
+        together = ~outside & (together | (rule == "true"))
     return both & together, both
 
 
