@@ -29,6 +29,9 @@ from jmarl.cli import exit_code
 from jmarl.signals import Stopped
 
 AnyCase = peer_work.Case | torch_work.Case
+# Of several seeds JaxMARL's orthogonal weights are batched QR decompositions, some of which run at
+# once and wait for each other for good where XLA has only two threads (NOTES.md).
+MANY_THREADS = {"PJRT_NPROC": "16"}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -75,9 +78,12 @@ def measure_all(request: Request) -> int:
 def measure(made: AnyCase, request: Request, about: dict[str, Any]) -> dict[str, Any]:
     """One case's measurements, or why there are none; `about` learns of the machine."""
     found, commands = asked(made, request)
+    found["variables"] = variables = MANY_THREADS if made.seeds > 1 else {}
     try:
         with ExitStack() as stack:
-            talks = [stack.enter_context(Talk(x, request.limit)) for x in commands.values()]
+            talks = [Talk(x, request.limit, variables) for x in commands.values()]
+            for talk in talks:
+                stack.enter_context(talk)
             for talk in talks:
                 about.update(talk.hear("about"))
             sides = [talk.hear("ready") for talk in talks]

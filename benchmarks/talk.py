@@ -1,11 +1,12 @@
 """A process that does what it is told to by lines, and answers by lines of JSON."""
 
 import json
+import os
 import signal
 import subprocess
 import tempfile
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 from throughput import STOPPING, obituary
@@ -13,10 +14,13 @@ from throughput import STOPPING, obituary
 
 class Talk:
     """It does not outlive its `with` block, nor `limit` seconds: a program that hangs hears
-    nothing."""
+    nothing. `variables` are added to this process's environment for it."""
 
-    def __init__(self, command: Sequence[str], limit: float) -> None:
+    def __init__(
+        self, command: Sequence[str], limit: float, variables: Mapping[str, str] | None = None
+    ) -> None:
         self.command, self.limit = command, limit
+        self.environ = {**os.environ, **(variables or {})}
 
     def __enter__(self) -> Self:
         self.errors = tempfile.TemporaryFile("w+")
@@ -24,7 +28,7 @@ class Talk:
         # a signal that came while the process is made would leave an orphan: it waits
         before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
         self.process = subprocess.Popen(
-            self.command, stdin=pipe, stdout=pipe, stderr=errors, text=True
+            self.command, stdin=pipe, stdout=pipe, stderr=errors, text=True, env=self.environ
         )
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
         self.late = False

@@ -308,6 +308,14 @@ def test_a_process_answers_line_by_line() -> None:
         talk.hear("ready")
 
 
+def test_a_process_has_its_own_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    talking = __import__("talk")
+    monkeypatch.setenv("MINE", "1")
+    tell = "import json, os; print(json.dumps({'told': [os.environ[x] for x in ('MINE', 'ITS')]}))"
+    with talking.Talk([sys.executable, "-c", tell], 60.0, {"ITS": "2"}) as talk:
+        assert talk.hear("told") == ["1", "2"]
+
+
 def test_a_process_that_hangs_is_ended() -> None:
     talking = __import__("talk")
     hanging = [sys.executable, "-c", "import time; time.sleep(60)"]
