@@ -217,9 +217,9 @@ def test_a_second_chunk_does_not_compile(trained: jmarl.Result) -> None:
         return Program._chunk(program, *args)
 
     function = jax.jit(counted, donate_argnums=0)
-    state, _ = jax.jit(program._start)(program.keys[0], plan.config)
+    state = jax.jit(program._start)(program.keys[0], plan.config)
     for chunk in range(3):
-        state, _ = function(state, jax.numpy.int32(chunk), plan.config)
+        state, _ = function(state, jax.numpy.int32(chunk), jax.numpy.int32(1), plan.config)
     assert traces == 1
 
 

@@ -148,6 +148,18 @@ def test_one_program_warms_up_and_learns() -> None:
     assert_same(whole, jax.tree.map(jnp.add, score, learned[1][1]))
 
 
+def test_vmapped_seeds_do_not_learn_in_the_warm_up_either() -> None:
+    """The branch stays one: vmap would compute both sides of one that seeds took by themselves."""
+
+    def branches(loop: Loop) -> int:
+        runs = jax.eval_shape(jax.vmap(lambda key: loop.open(key)[0]), keys)
+        chunk = jax.make_jaxpr(jax.vmap(loop.chunk, (0, None, None)))(runs, jnp.int32(0), WARM)
+        return str(chunk).count("cond[")
+
+    keys = jax.random.split(jax.random.key(7), 2)
+    assert branches(loop_of()) == 1 + branches(loop_of(warmup_rollouts=0))
+
+
 def test_tallies_count_true_steps() -> None:
     """Warm-up's and the chunk's; positions that only reset are left out."""
     everything = Memory(

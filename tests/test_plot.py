@@ -88,7 +88,7 @@ def untrained(algorithm: str, settings: dict[str, Any], path: Path) -> Path:
     plan = experiment(algorithm, settings={**settings, "env": Fading.spec.name})
     folder = create(str(path), plan, {})
     program = Program(Fading(), plan)
-    state, _ = jit(program._start)(program.keys[0], plan.config)
+    state = jit(program._start)(program.keys[0], plan.config)
     meta = {"evaluations": [{"episode_return": [1.0, 2.0]}]}
     checkpoint.save(folder.checkpoints, 0, {"learner": state.learner}, meta)
     return folder.path
