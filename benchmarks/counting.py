@@ -8,6 +8,7 @@ from typing import Any
 import jax
 from jax.extend.core import ClosedJaxpr, Jaxpr
 
+Taken = Callable[..., Any]  # min or max: which branch counts
 MOVES = ("gather", "dynamic_slice")  # what is read out of a replay, say
 
 
@@ -25,17 +26,17 @@ class Work:
         return Work(self.flops * times, self.bytes * times)
 
 
-def work_of(function: Callable[..., Any], *args: Any) -> Work:
+def work_of(function: Callable[..., Any], *args: Any, taken: Taken = min) -> Work:
     """Counted on shapes; nothing runs. Loops count as often as they run where that is known when
-    traced (else once), and of branches the one with the fewest operations."""
-    return counted(jax.make_jaxpr(function)(*args).jaxpr)
+    traced (else once), and of branches the one with the fewest operations, or as `taken` says."""
+    return counted(jax.make_jaxpr(function)(*args).jaxpr, taken)
 
 
-def counted(jaxpr: Jaxpr) -> Work:
-    return sum((work(eqn) for eqn in jaxpr.eqns), Work())
+def counted(jaxpr: Jaxpr, taken: Taken) -> Work:
+    return sum((work(eqn, taken) for eqn in jaxpr.eqns), Work())
 
 
-def work(eqn: Any) -> Work:
+def work(eqn: Any, taken: Taken) -> Work:
     name = eqn.primitive.name
     if name == "dot_general":
         return Work(product(eqn), sum(nbytes(x.aval) for x in (*eqn.invars, *eqn.outvars)))
@@ -43,9 +44,9 @@ def work(eqn: Any) -> Work:
         return Work(convolution(eqn), sum(nbytes(x.aval) for x in (*eqn.invars, *eqn.outvars)))
     if name in MOVES:
         return Work(0.0, 2.0 * sum(nbytes(x.aval) for x in eqn.outvars))
-    inner = [counted(jaxpr) for jaxpr in within(eqn.params)]
+    inner = [counted(jaxpr, taken) for jaxpr in within(eqn.params)]
     if name == "cond":
-        return min(inner, key=lambda branch: branch.flops)
+        return taken(inner, key=lambda branch: branch.flops)
     return sum(inner, Work()) * (eqn.params["length"] if name == "scan" else 1)
 
 

@@ -113,8 +113,16 @@ def theirs_ready(order: Order) -> Ready:
     compiled, compiling = timed(lambda: jax.jit(jax.vmap(train)).lower(keys).compile())
     # what the script itself has made of the total
     positions = config["NUM_UPDATES"] * config["NUM_STEPS"] * config["NUM_ENVS"] * case.seeds
-    run, work = lambda: compiled(keys), work_of(jax.vmap(train), keys)
-    return Ready(run, compiling, positions, came_from(checkout), work, lambda out: positions)
+    work = theirs_work(case, jax.vmap(train), keys)
+    run, steps = lambda: compiled(keys), lambda out: positions
+    return Ready(run, compiling, positions, came_from(checkout), work, steps)
+
+
+def theirs_work(case: peer_work.Case, train: Callable[[Any], Any], keys: Any) -> Work:
+    """Their rollouts learn in a branch, which is not taken in the warm-up."""
+    least, most = (work_of(train, keys, taken=taken) for taken in (min, max))
+    learning = case.updates / case.rollouts
+    return least * (1 - learning) + most * learning
 
 
 SIDES = {"jmarl": ours_ready, "jaxmarl": theirs_ready}

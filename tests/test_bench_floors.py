@@ -52,6 +52,10 @@ def test_products_are_counted_as_often_as_they_run(
     assert (work.flops, work.bytes) == (times * ONE[0], times * ONE[1])
 
 
+def test_of_branches_the_longer_one_counts_where_it_is_asked_for(counting: ModuleType) -> None:
+    assert counting.work_of(branched, A, taken=max).flops == 3 * ONE[0]
+
+
 def test_the_way_back_is_counted_too(counting: ModuleType) -> None:
     slopes = jax.grad(lambda a, b: (a @ b).sum(), (0, 1))
     assert counting.work_of(slopes, A, B).flops == 3 * ONE[0]

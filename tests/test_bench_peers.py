@@ -231,6 +231,23 @@ def test_a_side_runs_once_for_every_line_and_tells_what_it_did(
     assert done["gradient_steps"] == 3 and done["parameters"] == 7 and done["env_steps"] == 400
 
 
+def test_their_learning_is_counted_in_rollouts_behind_the_warm_up() -> None:
+    rung, work = __import__("peer_rung"), __import__("peer_work")
+    case = work.case("iql", "mpe/simple_spread", 8, updates=5)
+    x = jnp.ones((4, 4))
+
+    def train(key: Any) -> Any:
+        def rollout(done: Any, _: Any) -> Any:
+            learn = jax.lax.cond(done >= case.warmup, lambda: x @ x @ x, lambda: x)
+            return done + 1, (x @ learn).sum()
+
+        return jax.lax.scan(rollout, 0, None, case.rollouts)[1]
+
+    once = 2 * 4**3
+    counted = rung.theirs_work(case, train, jax.random.key(0))
+    assert counted.flops == pytest.approx(once * (case.rollouts + 2 * case.updates))
+
+
 def test_optimisers_that_disagree_are_no_count() -> None:
     tx, params = optax.adam(0.1), jnp.zeros(2)
     once = tx.update(params, tx.init(params))[1]
