@@ -1,10 +1,12 @@
 """Teams of smax/3-8sz by their size: `python experiments/refil/by_size.py RUNS RESULTS`.
 
 Every finished run below RUNS plays battles of each size from 3 to 8, of those that it was not
-trained on too. RESULTS gets by_size.json (win rates by run, size and seed), by_size.md and .png.
+trained on too; runs NAME-0, NAME-1, ... are one, as seeds of it. RESULTS gets by_size.json (win
+rates by run, size and seed), by_size.md and .png.
 """
 
 import json
+import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,7 +27,11 @@ Rates = Mapping[str, Mapping[int, list[float]]]  # win rates [seeds] by run and 
 def main(runs: Path, results: Path) -> None:
     """Play, tell and draw."""
     folders = [summary.parent for summary in sorted(runs.glob("*/summary.json"))]
-    rates = {folder.name: {size: win_rates(folder, size) for size in SIZES} for folder in folders}
+    rates: dict[str, dict[int, list[float]]] = {}
+    for folder in folders:
+        by_size = rates.setdefault(re.sub(r"-\d+$", "", folder.name), {size: [] for size in SIZES})
+        for size, found in by_size.items():
+            found += win_rates(folder, size)
     results.mkdir(parents=True, exist_ok=True)
     told = {"episodes": EPISODES, "seed": 0, "win_rate": rates}
     (results / "by_size.json").write_text(json.dumps(told, indent=1) + "\n")
