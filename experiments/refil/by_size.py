@@ -28,9 +28,10 @@ def main(runs: Path, results: Path) -> None:
     """Play, tell and draw."""
     folders = [summary.parent for summary in sorted(runs.glob("*/summary.json"))]
     rates: dict[str, dict[int, list[float]]] = {}
-    for folder in folders:
+    for nth, folder in enumerate(folders, 1):
         by_size = rates.setdefault(re.sub(r"-\d+$", "", folder.name), {size: [] for size in SIZES})
         for size, found in by_size.items():
+            print(f"{nth} of {len(folders)}, {folder.name} in battles of {size}", file=sys.stderr)
             found += win_rates(folder, size)
     results.mkdir(parents=True, exist_ok=True)
     told = {"episodes": EPISODES, "seed": 0, "win_rate": rates}
