@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import jax
 import jax.numpy as jnp
@@ -27,6 +28,7 @@ from jmarl.config import experiment
 from jmarl.exploration import uniform_policy
 from jmarl.loop import Loop
 from jmarl.making import env_of
+from jmarl.networks import recurrent
 from jmarl.networks.agents import Agents, Unrolled, actions_before
 from jmarl.program import Program
 from jmarl.rollout import open_actors, rollout
@@ -81,7 +83,7 @@ class OneByOne(Agents):
 
 @dataclass(frozen=True)
 class ByAutodiff(Agents):
-    """The GRU's gates are split step by step, and its weights' gradient is summed so too."""
+    """The gradient of the GRU is autodiff's."""
 
     def through_time(
         self, teams: Sequence[Params], encoded: list[Array], start: Array
@@ -99,11 +101,23 @@ class ByAutodiff(Agents):
         return jax.lax.scan(one, [zeros for _ in teams], (encoded, start))[1]
 
 
+@dataclass(frozen=True)
+class AtOnce(Agents):
+    """What no state enters is computed for all steps, as accelerators have it."""
+
+    def through_time(
+        self, teams: Sequence[Params], encoded: list[Array], start: Array
+    ) -> list[Array]:
+        with patch.object(recurrent, "by_platform", lambda way, *args: way(*args, at_once=True)):
+            return super().through_time(teams, encoded, start)
+
+
 CHOICES: dict[str, type[Agents]] = {
     "online and target in one scan": Apart,
-    "projections and heads outside the scan": Inside,
+    "first layers and heads outside the scan": Inside,
     "agents folded into the batch": OneByOne,
-    "gates split before the scan, the GRU's own gradient": ByAutodiff,
+    "the GRU's own gradient": ByAutodiff,
+    "the GRU's products in the scan": AtOnce,
 }
 
 

@@ -83,23 +83,36 @@ def optimisers(algorithm: Any) -> dict[str, Call]:
     return {"taken": stepped(params), "not": stepped({"all": ravel_pytree(params)[0]})}
 
 
-def unrolled(rows: tuple[int, ...], width: int, times: int) -> dict[str, Call]:
-    """The GRU's scans, there and back, online and target: a step a turn, or several."""
+def unrolled(rows: tuple[int, ...], width: int) -> Callable[[], Call]:
+    """The GRU's scans, there and back, online and target, as they are when the call is compiled."""
     weights = Weights(draw(0, width, 3 * width) / width, draw(1, 3 * width))
     start = jax.random.bernoulli(jax.random.key(2), 0.02, rows[:2])
 
-    def loss(projected: Array, start: Array) -> Array:
-        own, other = Cell(weights, projected), Cell(weights, jax.lax.stop_gradient(projected))
+    def loss(seen: Array, start: Array) -> Array:
+        cells = (Cell(weights, weights, x) for x in (seen, jax.lax.stop_gradient(seen)))
+        own, other = cells
         states, (targets,) = recurrent.through_time(own, (other,), start)
         return (states * targets).sum()
 
-    def way(turns: int) -> Call:
-        scan = jax.lax.scan
-        several = lambda *args, **options: scan(*args, **{"unroll": turns, **options})
-        with patch.object(recurrent.jax.lax, "scan", several):
-            return learning(loss, draw(3, *rows, 3 * width), start)
+    return lambda: learning(loss, draw(3, *rows, width), start)
 
-    return {"taken": way(1), "not": way(times)}
+
+def turns(rows: tuple[int, ...], width: int, times: int) -> dict[str, Call]:
+    """A step of the scans a turn, or several."""
+    compiled, scan = unrolled(rows, width), jax.lax.scan
+    several = lambda *args, **options: scan(*args, **{"unroll": times, **options})
+    with patch.object(recurrent.jax.lax, "scan", several):
+        other = compiled()
+    return {"taken": compiled(), "not": other}
+
+
+def places(rows: tuple[int, ...], width: int) -> dict[str, Call]:
+    """The products that no state enters: in the scans or at once, whichever the platform takes."""
+    compiled, on_cpu = unrolled(rows, width), jax.default_backend() == "cpu"
+    other_way = lambda way, *args: way(*args, at_once=on_cpu)
+    with patch.object(recurrent, "by_platform", other_way):
+        other = compiled()
+    return {"taken": compiled(), "not": other}
 
 
 def narrow(rows: int, width: int) -> dict[str, Call]:
@@ -126,9 +139,10 @@ def main() -> None:
         "values of actions gathered, instead of one-hot products": gathers(rows, spec.action_size),
         "the optimiser over a tree, instead of one vector": optimisers(algorithm),
         **{
-            f"the GRU's scans a step a turn, instead of {n}": unrolled(rows, cfg.rnn_dim, n)
+            f"the GRU's scans a step a turn, instead of {n}": turns(rows, cfg.rnn_dim, n)
             for n in (2, 8)
         },
+        "the GRU's products in its scans on a CPU, at once elsewhere": places(rows, cfg.rnn_dim),
         "float32 products, instead of bfloat16": narrow(rows[0] * rows[1] * rows[2], cfg.rnn_dim),
     }
     table = Table("way taken", "ms", "ms of the other", "other / taken", "from", "to")

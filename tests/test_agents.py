@@ -10,9 +10,11 @@ import pytest
 from jax import Array
 from probes import Zoo, assert_same, jit, pick, played
 
+from jmarl.networks import recurrent
 from jmarl.networks.agents import Agents, Carry, actions_before
 from jmarl.networks.base import functional
 from jmarl.networks.layers import GruCell, Linear, TwoLayers
+from jmarl.networks.recurrent import Cell, Weights, through_time
 from jmarl.types import Transition
 
 T, B = 11, 4
@@ -87,8 +89,7 @@ def test_gru_by_hand() -> None:
     gates = lambda r, z, n: {"kernel": jnp.zeros((1, 3)), "bias": jnp.array([r, z, n])}
     params = {"input": gates(0.0, jnp.log(3.0), 0.25), "state": gates(0.0, 0.0, 0.5)}
     cell = functional(GruCell(1))
-    projected = cell.apply(params, jnp.ones(1), method="project")
-    after = cell.apply(params, jnp.array([2.0]), projected)
+    after = cell.apply(params, jnp.array([2.0]), jnp.ones(1))
     np.testing.assert_allclose(after, [np.tanh(0.5) / 4 + 1.5], rtol=1e-6)
 
 
@@ -98,6 +99,60 @@ def test_gru_is_drawn_within_its_width() -> None:
     for part in drawn(team)["gru"].values():
         for leaf in (part["kernel"], part["bias"]):
             assert leaf.shape[-1] == 48 and 0.23 < np.abs(leaf).max() <= 0.25
+
+
+def states_one_by_one(cell: Cell, start: Array) -> Array:
+    """[T, B, A, H] by the cell that acts."""
+    gru = functional(GruCell(cell.state.kernel.shape[0]))
+    params = {"state": cell.state._asdict(), "input": cell.input._asdict()}
+    h, states = jnp.zeros((*cell.seen.shape[1:-1], cell.state.kernel.shape[0])), []
+    for x, opens in zip(cell.seen, start, strict=True):
+        h = gru.apply(params, jnp.where(opens[:, None, None], 0, h), x)
+        states.append(h)
+    return jnp.stack(states)
+
+
+@pytest.mark.parametrize("at_once", [False, True])
+def test_a_gru_through_time_is_its_cell_step_by_step(
+    at_once: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """States and all gradients, autodiff's beside ours, in both ways that platforms take."""
+    inputs, width, agents = 4, 3, 2
+    numbers = lambda nth, *shape: jax.random.normal(jax.random.key(nth), shape)
+    cells = [
+        Cell(
+            Weights(numbers(n, width, 3 * width), numbers(n + 1, 3 * width)),
+            Weights(numbers(n + 2, inputs, 3 * width), numbers(n + 3, 3 * width)),
+            numbers(n + 4, T, B, agents, inputs),
+        )
+        for n in (0, 10)
+    ]
+    start, weight = jnp.asarray(batch().start[:T]), numbers(20, T, B, agents, width)
+    monkeypatch.setattr(recurrent, "by_platform", lambda way, *args: way(*args, at_once=at_once))
+
+    def ours(cell: Cell) -> tuple[Array, Any]:
+        states, (others,) = through_time(cell, (cells[1],), start)
+        return (states * weight).sum(), (states, others)
+
+    def theirs(cell: Cell) -> tuple[Array, Any]:
+        states = states_one_by_one(cell, start)
+        return (states * weight).sum(), (states, states_one_by_one(cells[1], start))
+
+    found, expected = (jit(jax.grad(f, has_aux=True))(cells[0]) for f in (ours, theirs))
+    close = lambda x, y: np.testing.assert_allclose(x, y, rtol=2e-4, atol=2e-5)
+    jax.tree.map(close, found, expected)
+
+
+def test_platforms_take_their_ways() -> None:
+    """At once, a product has all [T B A] rows; in a scan, as on a CPU, a step's [B A]."""
+    team = agents()
+    loss = lambda params: (values(team, params, batch()) ** 2).sum()
+    program = jax.jit(jax.grad(loss)).trace(drawn(team))
+    rows, step = (T + 1) * B * team.spec.num_agents, B * team.spec.num_agents
+    cuda, cpu = (program.lower(lowering_platforms=(p,)).as_text() for p in ("cuda", "cpu"))
+    projected = lambda text, rows: f"tensor<{rows}x5xf32>, tensor<5x9xf32>" in text
+    assert projected(cuda, rows) and not projected(cuda, step)
+    assert projected(cpu, step) and not projected(cpu, rows)
 
 
 # --- memory ---------------------------------------------------------------------------------------

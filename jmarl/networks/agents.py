@@ -39,7 +39,7 @@ class QNetwork(nn.Module):
     def encode(self, x: Array) -> Array:
         for layer in self.fc:
             x = nn.relu(layer(x))
-        return x if self.gru is None else self.gru.project(x)
+        return x
 
     def remember(self, h: Array, encoded: Array) -> Array:
         return encoded if self.gru is None else self.gru(h, encoded)
@@ -116,11 +116,13 @@ class RecurrentTeam:
         self, teams: Sequence[Params], encoded: list[Array], start: Array
     ) -> list[Array]:
         """Hidden states [T+1, B, A, H] of each team; only the first team's have a gradient."""
-        weights = [Weights(**params["gru"]["state"]) for params in teams]
-        first, *others = (Cell(*pair) for pair in zip(weights, encoded, strict=True))
+        first, *others = (
+            Cell(Weights(**params["gru"]["state"]), Weights(**params["gru"]["input"]), seen)
+            for params, seen in zip(teams, encoded, strict=True)
+        )
         run = through_time
         if not self.shared:
-            axes: Any = jax.tree.map(lambda x: 0, first)._replace(projected=-2)
+            axes: Any = jax.tree.map(lambda x: 0, first)._replace(seen=-2)
             run = jax.vmap(run, (axes, (axes,) * len(others), None), -2)
         own, rest = run(first, tuple(others), start)
         return [own, *rest]

@@ -162,7 +162,7 @@ class EntityNetwork(nn.Module):
 
     def encode(self, seen: Seen) -> Array:
         heard = self.attn(seen)
-        return self.gru.project(nn.relu(self.fc2(heard))) if self.rnn else nn.relu(heard)
+        return nn.relu(self.fc2(heard) if self.rnn else heard)
 
     def remember(self, h: Array, encoded: Array) -> Array:
         return self.gru(h, encoded) if self.rnn else encoded

@@ -60,7 +60,6 @@ class GruCell(nn.Module):
     """torch's GRU cell: gates r, z, n side by side; input and state have biases of their own.
 
     r = sigmoid(x_r + h_r), z = sigmoid(x_z + h_z), n = tanh(x_n + r h_n), h' = (1 - z) n + z h.
-    `project` is the input's part, which no state enters: it is computed for all steps at once.
     """
 
     width: int
@@ -69,10 +68,6 @@ class GruCell(nn.Module):
         part = lambda: Linear(3 * self.width, bound=1 / math.sqrt(self.width))
         self.input, self.state = part(), part()
 
-    def project(self, x: Array) -> Array:
-        """[..., in] -> [..., 3 H]."""
-        return self.input(x)
-
-    def __call__(self, h: Array, projected: Array) -> Array:
-        """[..., H] and [..., 3 H] -> [..., H]."""
-        return updated(h, gates(split(self.state(h)), split(projected)))
+    def __call__(self, h: Array, x: Array) -> Array:
+        """[..., H] and [..., in] -> [..., H]."""
+        return updated(h, gates(split(self.state(h)), split(self.input(x))))

@@ -1,18 +1,19 @@
 """A GRU through time, with a gradient of its own.
 
-Autodiff adds to the gradient of the state's weights at every step of the way back. Here the way
-back only finds the gradient of each state; the weights' is one product over all steps afterwards
-(benchmarks/NOTES.md says what that buys).
+What does not depend on the state (the input's part of the gates and, on the way back, the weights'
+gradients) is a few large products over all steps, which suits accelerators. On a CPU it is faster
+in the scan, step by step, as a step's arrays stay in the caches (benchmarks/NOTES.md).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import Array
 
-from jmarl.networks.rows import products
+from jmarl.networks.rows import merging, products, rows
 from jmarl.types import tree_where
 
 
@@ -46,17 +47,22 @@ def updated(h: Array, g: Gates) -> Array:
 
 
 class Weights(NamedTuple):
-    """Of the state: kernel [H, 3 H] and bias [3 H]."""
+    """Of all three gates: kernel [in, 3 H] and bias [3 H]."""
 
     kernel: Array
     bias: Array
 
+    def of(self, x: Array) -> Array:
+        """[..., in] -> [..., 3 H]."""
+        return (rows(x) @ self.kernel + self.bias).reshape(*x.shape[:-1], self.bias.shape[0])
+
 
 class Cell(NamedTuple):
-    """A GRU's weights and what it is to read, already projected."""
+    """A GRU's weights, and what it is to read."""
 
-    weights: Weights
-    projected: Array  # [T, ..., 3 H]
+    state: Weights
+    input: Weights
+    seen: Array  # [T, ..., in]
 
 
 @jax.custom_vjp
@@ -67,64 +73,98 @@ def through_time(
 
     States open with zeros where `start` [T, B] says so. Only the first cell has a gradient.
     """
-    states, _ = forward(cell, others, start)
-    return states[0], states[1:]
-
-
-def forward(
-    cell: Cell, others: tuple[Cell, ...], start: Array
-) -> tuple[tuple[Array, ...], tuple[Gates, Array]]:
-    """All states; the first cell's gates, and the states that it read."""
-    cells = (cell, *others)
-    width = cell.weights.bias.shape[0] // 3
-    first = [jnp.zeros((*c.projected.shape[1:-1], width), c.projected.dtype) for c in cells]
-
-    def one(states: list[Array], x: Any) -> Any:
-        inputs, start = x
-        read = [tree_where(start, jnp.zeros_like(h), h) for h in states]
-        opened = [
-            gates(split(h @ c.weights.kernel + c.weights.bias), parts)
-            for c, h, parts in zip(cells, read, inputs, strict=True)
-        ]
-        states = [updated(h, g) for h, g in zip(read, opened, strict=True)]
-        return states, (tuple(states), opened[0], read[0])
-
-    # split outside the scan: inside, XLA's CPU loops are not vectorised (benchmarks/NOTES.md)
-    xs = [split(c.projected) for c in cells], start
-    _, (states, opened, read) = jax.lax.scan(one, first, xs)
-    return states, (opened, read)
+    return remember(cell, others, start)[0]
 
 
 def remember(
     cell: Cell, others: tuple[Cell, ...], start: Array
 ) -> tuple[tuple[Array, tuple[Array, ...]], Any]:
-    states, (opened, read) = forward(cell, others, start)
-    return (states[0], states[1:]), (opened, read, cell.weights.kernel, start)
+    (own, *rest), gates, read = by_platform(forward, (cell, *others), start)
+    return (own, tuple(rest)), (cell, gates, read, start)
 
 
 def backward(saved: Any, cotangents: tuple[Array, tuple[Array, ...]]) -> tuple[Cell, None, None]:
-    """Back through time for the states' gradients; all else is said of all steps at once."""
-    g, read, kernel, start = saved
-    slope_new = (1 - g.keep) * (1 - g.new**2)
-    slope_keep = (read - g.new) * g.keep * (1 - g.keep)
-    slope_reset = slope_new * g.state * g.reset * (1 - g.reset)
-    slopes = slope_reset, slope_keep, slope_new * g.reset  # of the state's part of r, z, n
-    turned = [part.T for part in split(kernel)]
-
-    def one(later: Array, x: Any) -> tuple[Array, Array]:
-        own, keep, slopes, start = x
-        grad = own + later
-        before = grad * keep
-        for slope, part in zip(slopes, turned, strict=True):
-            before = before + (grad * slope) @ part
-        return tree_where(start, jnp.zeros_like(before), before), grad
-
-    xs = cotangents[0], g.keep, slopes, start
-    _, grad = jax.lax.scan(one, jnp.zeros_like(read[0]), xs, reverse=True)
-    d_state = jnp.concatenate([grad * slope for slope in slopes], -1)
-    d_input = jnp.concatenate([grad * slope_reset, grad * slope_keep, grad * slope_new], -1)
-    weights = Weights(products(read, d_state), d_state.sum(tuple(range(d_state.ndim - 1))))
-    return Cell(weights, d_input), None, None
+    return by_platform(back, *saved, cotangents[0]), None, None
 
 
 through_time.defvjp(remember, backward)
+
+
+def by_platform(way: Callable[..., Any], *args: Any) -> Any:
+    """`way` with what no state enters step by step on a CPU, at once elsewhere.
+
+    At once, too, where devices share the batch: they would add up weights' gradients at each step.
+    """
+    at_once = partial(way, at_once=True)
+    if not merging.get():
+        return at_once(*args)
+    return jax.lax.platform_dependent(*args, cpu=partial(way, at_once=False), default=at_once)
+
+
+def forward(
+    cells: tuple[Cell, ...], start: Array, *, at_once: bool
+) -> tuple[list[Array], Gates, Array]:
+    """All states; the first cell's gates, and the states that it read."""
+
+    def parts(cell: Cell, seen: Array) -> Parts:
+        return split(cell.input.of(seen))
+
+    def one(states: list[Array], x: Any) -> Any:
+        seen, start = x
+        inputs = seen if at_once else map(parts, cells, seen)
+        read = [tree_where(start, jnp.zeros_like(h), h) for h in states]
+        opened = [
+            gates(split(c.state.of(h)), i) for c, h, i in zip(cells, read, inputs, strict=True)
+        ]
+        states = [updated(h, g) for h, g in zip(read, opened, strict=True)]
+        return states, (states, opened[0], read[0])
+
+    width = cells[0].state.kernel.shape[0]
+    first = [jnp.zeros((*c.seen.shape[1:-1], width), c.seen.dtype) for c in cells]
+    seen = [parts(c, c.seen) if at_once else c.seen for c in cells]
+    return jax.lax.scan(one, first, (seen, start))[1]
+
+
+def back(cell: Cell, g: Gates, read: Array, start: Array, own: Array, *, at_once: bool) -> Cell:
+    """Gradients of the weights and of what the cell saw, from those of its states, `own`."""
+
+    def one(carry: Any, x: Any) -> Any:
+        later, weights = carry
+        own, g, read, seen, start = x
+        grad = own + later
+        of_state, _ = shares(grad, g, read)
+        before = grad * g.keep + through(cell.state, of_state)
+        before = tree_where(start, jnp.zeros_like(before), before)
+        if at_once:
+            return (before, weights), grad
+        step = gradients(cell, grad, g, read, seen)
+        return (before, jax.tree.map(jnp.add, weights, (step.state, step.input))), step.seen
+
+    none = jax.tree.map(jnp.zeros_like, (read[0], (cell.state, cell.input)))
+    xs = own, g, read, cell.seen, start
+    (_, (state, inputs)), found = jax.lax.scan(one, none, xs, reverse=True)
+    return gradients(cell, found, g, read, cell.seen) if at_once else Cell(state, inputs, found)
+
+
+def shares(grad: Array, g: Gates, read: Array) -> tuple[Array, Array]:
+    """Of a state's gradient, what the state before and the input contributed: [..., 3 H] each."""
+    new = grad * (1 - g.keep) * (1 - g.new**2)
+    keep = grad * (read - g.new) * g.keep * (1 - g.keep)
+    reset = new * g.state * g.reset * (1 - g.reset)
+    join = lambda new: jnp.concatenate([reset, keep, new], -1)
+    return join(new * g.reset), join(new)
+
+
+def gradients(cell: Cell, grad: Array, g: Gates, read: Array, seen: Array) -> Cell:
+    """Of one step or of many, whose states have the gradient `grad` [..., H]."""
+    of_state, of_input = shares(grad, g, read)
+    state, inputs = (
+        Weights(products(x, slope), slope.sum(tuple(range(slope.ndim - 1))))
+        for x, slope in ((read, of_state), (seen, of_input))
+    )
+    return Cell(state, inputs, through(cell.input, of_input))
+
+
+def through(weights: Weights, slope: Array) -> Array:
+    """The gradient of what the weights read: [..., 3 H] -> [..., in]."""
+    return (rows(slope) @ weights.kernel.T).reshape(*slope.shape[:-1], -1)
