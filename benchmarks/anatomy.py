@@ -9,6 +9,7 @@ not taken, the two by turns. Prints tables and writes a JSON file under results/
 import argparse
 import json
 import statistics
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -24,6 +25,7 @@ from rich.table import Table
 from rung import about
 
 from jmarl.algorithms.value_decomposition import ValueDecomposition
+from jmarl.cli import exit_code
 from jmarl.config import experiment
 from jmarl.exploration import uniform_policy
 from jmarl.loop import Loop
@@ -221,7 +223,7 @@ def products(agents: Agents, loop: Loop, run: Any) -> dict[str, Callable[[], Any
     return {"taken": gradients(x.reshape(-1, x.shape[-1])), "not": gradients(x)}
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("algorithm")
     parser.add_argument("--env", default="smax/3m")
@@ -258,7 +260,8 @@ def main() -> None:
     told = {"about": about(), "settings": plan.as_json(), "parts": rows, "choices": bought}
     out.write_text(json.dumps(told, indent=1) + "\n")
     console.print(f"written to {out}")
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(exit_code(main))

@@ -22,6 +22,7 @@ import jax
 from mesh_probe import COLLECTIVE, bytes_of  # pyright: ignore
 
 from jmarl import make_env
+from jmarl.cli import exit_code
 from jmarl.config import experiment, parse
 from jmarl.program import Program
 
@@ -117,7 +118,7 @@ def compiled(program: Program) -> str:
     return texts[-1]
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
@@ -132,7 +133,8 @@ def main() -> None:
     print("|---|---|---|---|---|---|---|")
     for words in asked.what:
         print(row(words, asked.mesh, asked.num_envs), flush=True)
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(exit_code(main))

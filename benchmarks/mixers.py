@@ -8,6 +8,7 @@ that its own mixer does not take. Several updates a call, as in training. Prints
 
 import argparse
 import statistics
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -20,6 +21,7 @@ from rich.console import Console
 from rich.table import Table
 
 from jmarl.algorithms import ALL, qatten
+from jmarl.cli import exit_code
 from jmarl.config import experiment
 from jmarl.making import env_of
 from jmarl.networks.base import Net, functional
@@ -89,7 +91,7 @@ def learning(net: Net[Any], spec: EnvSpec, batch: int, seeds: int) -> Callable[[
     return lambda: compiled(*args)
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--env", default="smax/3m")
     parser.add_argument("--batch", type=int, default=32)
@@ -114,7 +116,8 @@ def main() -> None:
         )
         table.add_row(name, *middles)
     Console(width=120).print(table)
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(exit_code(main))

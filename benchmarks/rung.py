@@ -36,8 +36,8 @@ from jmarl.versions import keep_compiled, versions
 PHASES: tuple[str, ...] = (
     "starting",
     "compiling start",
-    "warming up",
     "compiling chunk",
+    "warming up",
     "training",
     "environment alone",
     "floor",

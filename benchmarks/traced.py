@@ -19,6 +19,8 @@ from typing import Any
 import jax
 from rung import Order, about, program_of
 
+from jmarl.cli import exit_code
+
 TOP = 40
 HOST = "/host:CPU"  # the profiler's name of this machine's threads
 
@@ -78,4 +80,4 @@ def longest(events: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(exit_code(main))

@@ -13,7 +13,7 @@ from rich.text import Text
 from rung import LONG, PHASES, REPEATS
 
 # seconds of each phase, until a rung has shown how long it takes here
-GUESSES: dict[str, float] = dict(zip(PHASES, (4.0, 9.0, 3.0, 10.0, 5.0, 9.0, 2.0), strict=True))
+GUESSES: dict[str, float] = dict(zip(PHASES, (4.0, 5.0, 10.0, 3.0, 5.0, 9.0, 2.0), strict=True))
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ found).
 import argparse
 import json
 import statistics
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from rung import about
 
 from jmarl.algorithms import ALL
 from jmarl.algorithms.batch import take
+from jmarl.cli import exit_code
 from jmarl.config import experiment
 from jmarl.making import env_of
 from jmarl.networks import recurrent
@@ -123,7 +125,7 @@ def narrow(rows: int, width: int) -> dict[str, Call]:
     return {"taken": way(jnp.float32), "not": way(jnp.bfloat16)}
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("algorithm", nargs="?", default="qmix", choices=["qmix", "vdn", "iql"])
     parser.add_argument("--env", default="smax/3m")
@@ -160,7 +162,8 @@ def main() -> None:
     told = {"about": about(), "settings": plan.as_json(), "ways": found}
     out.write_text(json.dumps(told, indent=1) + "\n")
     print(f"written to {out}")
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(exit_code(main))

@@ -21,7 +21,7 @@ COLUMNS = "| task | algorithm | seeds | steps | return | 95% interval | random |
 def main(runs: Path, results: Path) -> None:
     """Read every finished run below `runs`; write below `results`."""
     tasks: dict[str, list[Path]] = defaultdict(list)
-    for summary in sorted(runs.glob("*/summary.json")):
+    for summary in finished(runs):
         tasks[read(summary.parent / "config.json")["run"]["env"]].append(summary.parent)
     rows = [COLUMNS, "|" + "---|" * (COLUMNS.count("|") - 1)]
     for task, folders in tasks.items():
@@ -36,6 +36,14 @@ def main(runs: Path, results: Path) -> None:
     print("\n".join(rows))
 
 
+def finished(runs: Path) -> list[Path]:
+    """Summaries of all runs that are; none ends the script."""
+    found = sorted(runs.glob("*/summary.json"))
+    if not found:
+        sys.exit(f"RUNS must hold finished runs, got {str(runs)!r}, which has none")
+    return found
+
+
 def read(path: Path) -> Any:
     return json.loads(path.read_text())
 
@@ -43,9 +51,10 @@ def read(path: Path) -> Any:
 def row(task: str, folder: Path) -> str:
     data = read(folder / "summary.json")
     low, high = data["episode_return_95"]
+    around = f"{low:.2f} to {high:.2f}" if data["seeds"] > 1 else ""
     return (
         f"| {task} | {variant(folder)} | {data['seeds']} | {data['env_steps']:,.0f} "
-        f"| {data['episode_return']:.2f} | {low:.2f} to {high:.2f} | {data['random_return']:.2f} "
+        f"| {data['episode_return']:.2f} | {around} | {data['random_return']:.2f} "
         f"| {data['seconds'] / 60:.1f} |"
     )
 
@@ -63,8 +72,9 @@ def curve(folder: Path, measure: str = "episode_return") -> Curve:
 
 
 def variant(folder: Path) -> str:
-    """What the folder's name says behind the task."""
-    return folder.name.split("-", 1)[1]
+    """What the folder's name says behind the task; all of it, if that is no more than a number."""
+    rest = folder.name.partition("-")[2]
+    return folder.name if not rest or rest.isdigit() else rest
 
 
 def keep(folder: Path, to: Path) -> None:

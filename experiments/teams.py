@@ -16,7 +16,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
-from report import curve, keep, read, variant
+from report import curve, finished, keep, read, variant
 
 from jmarl.plots import draw, png
 from jmarl.statistics import crossed_interval, interval
@@ -27,7 +27,7 @@ UNTOLD = "episode_length", "agent_return/"
 def main(runs: Path, results: Path) -> None:
     """Read every finished run and every meeting below `runs`; write below `results`."""
     tasks: dict[str, list[Path]] = defaultdict(list)
-    for summary in sorted(runs.glob("*/summary.json")):
+    for summary in finished(runs):
         tasks[read(summary.parent / "config.json")["run"]["env"]].append(summary.parent)
     lines = []
     for task, folders in tasks.items():
@@ -89,8 +89,9 @@ def late(name: str) -> bool:
 
 
 def of_seeds(values: Sequence[float]) -> str:
+    """Of one seed, without an interval."""
     mean, _, high = interval(values)
-    return told(float(mean), float(high - mean))
+    return told(float(mean), float(high - mean)) if len(values) > 1 else f"{mean:.2f}"
 
 
 def told(mean: float, half: float) -> str:

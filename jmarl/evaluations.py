@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from jmarl.algorithms import ALL
+from jmarl.config import experiment
 from jmarl.fields import ConfigError
 from jmarl.folder import Folder, open_folder
 from jmarl.sinks import told
@@ -76,7 +78,16 @@ def task(env: str, options: Mapping[str, Any]) -> str:
 def settings(plan: Mapping[str, Any]) -> dict[str, Any]:
     """Of what config.json holds, not what only says how long and how often."""
     shaping = {name: plan["run"][name] for name in SHAPING if name in plan["run"]}
-    return {"preset": plan["preset"] or "none", **shaping, **plan["config"]}
+    return {"preset": plan["preset"] or "none", **shaping, **plan["config"], **newer(plan)}
+
+
+def newer(plan: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings that came after the run, as `--resume` would take them: the defaults."""
+    name, preset = plan["algorithm"], plan["preset"]
+    if name not in ALL or (preset and preset not in ALL[name].presets):
+        return {}
+    config = json.loads(json.dumps(experiment(name, preset).as_json()["config"]))
+    return {setting: config[setting] for setting in config if setting not in plan["config"]}
 
 
 def records(path: Path) -> list[dict[str, Any]]:

@@ -82,11 +82,12 @@ class Loop:
         """`rollouts` iterations (`rollouts_per_chunk`) from iteration `first` on; those of the
         warm-up, `warmup_rollouts`, come first and only collect.
 
-        Metrics are means over the chunk's updates (zeros of the warm-up's), tallies sums over its
+        Metrics are means over the chunk's updates (zeros if there are none), tallies sums over its
         rollouts. With a traced number of rollouts one program both warms up and learns.
         """
         rollouts = self.cfg.rollouts_per_chunk if rollouts is None else rollouts
 
+        @jax.jit  # traced once, though its shapes are asked for first
         def one(run: Run, i: Array) -> tuple[Run, tuple[Metrics, Tally]]:
             run, (metrics, score) = self.iteration(run, i)
             return run, (jax.tree.map(jnp.mean, metrics), score)
@@ -98,7 +99,8 @@ class Loop:
         shapes = jax.eval_shape(one, run, first)[1]
         zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
         run, (metrics, score) = jax.lax.fori_loop(0, rollouts, body, (run, zeros))
-        return run, (jax.tree.map(lambda x: x / jnp.maximum(rollouts, 1), metrics), score)
+        learned = jnp.minimum(first + rollouts - self.cfg.warmup_rollouts, rollouts)
+        return run, (jax.tree.map(lambda x: x / jnp.maximum(learned, 1), metrics), score)
 
     def evaluate(self, run: Run, key: Key) -> Metrics:
         """Fresh episodes of the exploiting policy; see `scores`."""
@@ -169,20 +171,18 @@ class Loop:
         learner, metrics = jax.lax.scan(one_update, run.learner, xs)
         return run.replace(learner=learner, key=key), metrics
 
-    def idle(self, run: Run, clock: Clock) -> tuple[Run, Metrics]:
-        """No gradient step: what `learn` gives, with zeros for metrics."""
-        shapes = jax.eval_shape(self.learn, run, clock)[1]
-        return run, jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
-
     def iteration(self, run: Run, i: Array) -> tuple[Run, tuple[Metrics, Tally]]:
         run, score = self.collect(run, i)
         # the memory holds i + 1 rollouts now; the updates done before are those of iteration i
         clock = self.clock(i).replace(iteration=i + 1)
         if self.cfg.warmup_rollouts == 0:
             run, metrics = self.learn(run, clock)
-        else:
-            learns = i >= self.cfg.warmup_rollouts
-            run, metrics = jax.lax.cond(learns, self.learn, self.idle, run, clock)
+            return run, (metrics, score)
+        learn = jax.jit(lambda run, clock: self.learn(run, clock))  # traced once
+        shapes = jax.eval_shape(learn, run, clock)[1]
+        none = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
+        idle = lambda run, clock: (run, none)
+        run, metrics = jax.lax.cond(i >= self.cfg.warmup_rollouts, learn, idle, run, clock)
         return run, (metrics, score)
 
     def play(self, policy: Any, key: Key) -> Metrics:

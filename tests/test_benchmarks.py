@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -257,6 +257,15 @@ def test_repeats_last_as_long_as_asked(
     assert [repeat.calls for repeat in measured] == [calls] * repeats
     assert all(repeat.env_steps == 7 * calls for repeat in measured)
     assert all(repeat.seconds == pytest.approx(cost * calls) for repeat in measured)
+
+
+def test_phases_are_told_in_the_order_that_forecasts_count_on() -> None:
+    """A program that does nothing, before it is timed."""
+    rung, heard = __import__("rung"), []
+    shape = SimpleNamespace(warmup_rollouts=1)
+    program = SimpleNamespace(start=lambda: (0, 0), advance=None, shape=shape)
+    rung.training(program, lambda phase: heard.append(phase))
+    assert ("starting", *heard, "training", "environment alone", "floor") == rung.PHASES
 
 
 def test_time_left_follows_what_rungs_took() -> None:

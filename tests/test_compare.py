@@ -95,6 +95,18 @@ def test_labels_tell_in_what_runs_of_a_task_differ(tmp_path: Path) -> None:
     ]
 
 
+def test_settings_that_a_run_is_too_old_for_are_the_defaults(tmp_path: Path) -> None:
+    """Before oracles could be told their groups at the opening alone, they knew them always."""
+    new: Any = {"algorithm": "refil", "groups": "true"}
+    opening = a_run(tmp_path / "a", flat(1), groups_known="opening", **new)
+    old = a_run(tmp_path / "b", flat(2), **new)
+    plan = json.loads((old / "config.json").read_text())
+    assert plan["config"].pop("groups_known") == "always"
+    (old / "config.json").write_text(json.dumps(plan))
+    both = [("smax/3m", f"refil groups_known={known}") for known in ("opening", "always")]
+    assert labels(compare([opening, old])) == both
+
+
 def test_no_seed_counts_twice(tmp_path: Path) -> None:
     runs = [a_run(tmp_path / name, flat(1, 2), seed=first) for name, first in (("a", 0), ("b", 1))]
     with pytest.raises(jmarl.ConfigError, match=r"got seed 1 of qmix in .*a and .*b; --by folder"):

@@ -139,12 +139,18 @@ def test_one_program_warms_up_and_learns() -> None:
     advance = jit(loop.chunk)
     warm, (metrics, score) = advance(fresh, jnp.int32(0), jnp.int32(WARM))
     assert warm.learner == 0 and not any(jax.tree.leaves(metrics))
+    collect, by_hand, scores = jit(loop.collect), fresh, []
+    for i in range(WARM):
+        by_hand, told = collect(by_hand, jnp.int32(i))
+        scores.append(told)
+    assert_same((warm, score), (by_hand, jax.tree.map(lambda *x: sum(x), *scores)))
     assert_same((warm, score), jit(loop.start)(jax.random.key(6)))
     learned = advance(warm, jnp.int32(WARM), jnp.int32(CHUNK))
     assert learned[0].learner == CHUNK * UPDATES
     assert_same(learned, jit(loop.chunk)(warm, jnp.int32(WARM)), rtol=1e-6)
-    at_once, (_, whole) = advance(fresh, jnp.int32(0), jnp.int32(WARM + CHUNK))
+    at_once, (mean, whole) = advance(fresh, jnp.int32(0), jnp.int32(WARM + CHUNK))
     assert_same(at_once, learned[0])
+    assert_same(mean, learned[1][0], rtol=1e-6)
     assert_same(whole, jax.tree.map(jnp.add, score, learned[1][1]))
 
 

@@ -150,6 +150,16 @@ def test_released_oracles_know_the_true_groups_as_episodes_open(rule: Any, row: 
     assert together[1, 0, 0].astype(int).tolist() == row
 
 
+def test_what_oracles_know_reaches_their_loss() -> None:
+    """Groups that stand for a whole episode are worth more than those of its opening alone, unless
+    nobody is outside anybody's."""
+    outside = jnp.broadcast_to(jnp.array([0, 1, 1, 0]) == 1, entities().hidden.shape)
+    loss = lambda known, b: step(groups="true", groups_known=known)(b)[1]["imagined_loss"]
+    for apart in (outside, jnp.zeros_like(outside)):
+        told = seeing(batch(), outside=apart)
+        assert bool(loss("opening", told) == loss("always", told)) != apart.any()
+
+
 def test_sides_are_drawn_once_an_episode() -> None:
     """One uniform share for all, then each by itself: half of all, and two are on one side with
     probability E[p^2 + (1 - p)^2] = 2/3, all of one side with 2/5 of four."""
@@ -429,6 +439,9 @@ def test_unsuitable_environments_are_refused() -> None:
         ALL["refil"].suits(
             replace(ZOO.spec, true_groups=True), ALL["refil"].config.replace(groups=oracle)
         )
+    for rule in ("random", "none"):
+        message = refused(ZOO.spec, groups=rule, groups_known="opening")
+        assert message.startswith("groups_known must be always") and repr(rule) in message
     message = refused(ZOO.spec, entity_dim=66)
     assert message == "entity_dim must be a multiple of heads=4, got 66"
     assert "hypernet_dim must be" in refused(ZOO.spec, hypernet_dim=30)

@@ -232,6 +232,11 @@ def refuse(spec: EnvSpec, cfg: Config) -> None:
             f"groups must be random or none where the environment knows of no true groups, as in "
             f"{spec.name}, got {cfg.groups!r}"
         )
+    if cfg.groups_known != "always" and cfg.groups in ("random", "none"):
+        raise ConfigError(
+            f"groups_known must be always where groups is random or none, got {cfg.groups_known!r} "
+            f"with groups {cfg.groups!r}"
+        )
     for name in ("entity_dim", "hypernet_dim"):
         if getattr(cfg, name) % cfg.heads:
             raise ConfigError(
