@@ -72,15 +72,14 @@ def table(rates: Rates) -> str:
 
 
 def picture(rates: Rates) -> Figure:
-    """Means over seeds by size; dashed where a team was trained on some of the sizes alone."""
+    """Means over seeds (dots) by size; dashed where some of the sizes alone were trained on."""
     figure = Figure(figsize=(7, 4.5), layout="constrained")
     axes = figure.subplots()
     for nth, (name, by_size) in enumerate(rates.items()):
-        mean = [np.mean(by_size[size]) for size in SIZES]
+        won = np.array([by_size[size] for size in SIZES])  # [sizes, seeds]
         style = "-" if name.endswith(f"{SIZES[0]} to {SIZES[-1]}") else "--"
-        seeds = len(by_size[SIZES[0]])
-        of = "1 seed" if seeds == 1 else f"{seeds} seeds"
-        axes.plot(SIZES, mean, style, color=f"C{nth}", label=f"{name} ({of})")
+        axes.plot(SIZES, won.mean(1), style, color=f"C{nth}", label=name)
+        axes.plot(SIZES, won, ".", color=f"C{nth}", alpha=0.5)
     axes.set(xlabel="units of each side", ylabel="win rate", ylim=(0, 1), title=TASK)
     axes.legend(frameon=False, fontsize="small")
     return figure
