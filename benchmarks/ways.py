@@ -91,8 +91,7 @@ def unrolled(rows: tuple[int, ...], width: int) -> Callable[[], Call]:
     start = jax.random.bernoulli(jax.random.key(2), 0.02, rows[:2])
 
     def loss(seen: Array, start: Array) -> Array:
-        cells = (Cell(weights, weights, x) for x in (seen, jax.lax.stop_gradient(seen)))
-        own, other = cells
+        own, other = (Cell(weights, weights, x) for x in (seen, jax.lax.stop_gradient(seen)))
         states, (targets,) = recurrent.through_time(own, (other,), start)
         return (states * targets).sum()
 

@@ -16,9 +16,12 @@ import jmarl_envs
 from jmarl.algorithms import ALL
 from jmarl.algorithms.refil import drawn, groups
 from jmarl.algorithms.value_decomposition import Learner, Mixed
+from jmarl.config import experiment
 from jmarl.fields import ConfigError
 from jmarl.loop import Loop, LoopConfig
+from jmarl.making import env_of
 from jmarl.networks.agents import actions_before
+from jmarl.program import Program
 from jmarl.types import Clock, Entities, Transition
 
 A, T, B = 2, 9, 4
@@ -151,8 +154,8 @@ def test_released_oracles_know_the_true_groups_as_episodes_open(rule: Any, row: 
 
 
 def test_what_oracles_know_reaches_their_loss() -> None:
-    """Groups that stand for a whole episode are worth more than those of its opening alone, unless
-    nobody is outside anybody's."""
+    """Groups that stand for a whole episode make another loss than those of its opening alone,
+    unless nobody is outside anybody's."""
     outside = jnp.broadcast_to(jnp.array([0, 1, 1, 0]) == 1, entities().hidden.shape)
     loss = lambda known, b: step(groups="true", groups_known=known)(b)[1]["imagined_loss"]
     for apart in (outside, jnp.zeros_like(outside)):
@@ -445,6 +448,25 @@ def test_unsuitable_environments_are_refused() -> None:
     message = refused(ZOO.spec, entity_dim=66)
     assert message == "entity_dim must be a multiple of heads=4, got 66"
     assert "hypernet_dim must be" in refused(ZOO.spec, hypernet_dim=30)
+
+
+@pytest.mark.parametrize(
+    "env",
+    [
+        *("smax/3m", "smax/3-8sz", "smax/3-8mm", "lbf/8x8-2p-2f-coop"),
+        *("jumanji/level_based_foraging", "particle/simple_spread", "particle/treasure_collection"),
+    ],
+)
+def test_it_trains_wherever_entities_are(env: str) -> None:
+    """From a reset to a gradient step, traced: of its shapes, nothing is compiled."""
+    own = {"team_reward": "sum"} if env.startswith("particle") else {}
+    settings = {"env": env, "num_envs": 2, "buffer_size": 8, "batch_size": 2, "total_steps": 1e6}
+    plan = experiment("refil", settings={**SMALL, **settings, "warmup_episodes": 4, **own})
+    loop = Program(env_of(plan), plan).loop(plan.config)
+    run, _ = jax.eval_shape(loop.start, jax.random.key(0))
+    after, (metrics, _) = jax.eval_shape(loop.chunk, run, jnp.int32(0))
+    assert jax.tree.map(jnp.shape, after) == jax.tree.map(jnp.shape, run)
+    assert {"imagined_loss", "ingroup_prop"} <= set(metrics)
 
 
 @pytest.mark.parametrize("oracle", [False, True])

@@ -104,7 +104,10 @@ def by_platform(way: Callable[..., Any], *args: Any) -> Any:
 def forward(
     cells: tuple[Cell, ...], start: Array, *, at_once: bool
 ) -> tuple[list[Array], Gates, Array]:
-    """All states; the first cell's gates, and the states that it read."""
+    """All states [T, B, ..., H]; the first cell's gates, and the states that it read.
+
+    `start` [T, B] is where episodes open.
+    """
 
     def parts(cell: Cell, seen: Array) -> Parts:
         return split(cell.input.of(seen))
@@ -126,7 +129,10 @@ def forward(
 
 
 def back(cell: Cell, g: Gates, read: Array, start: Array, own: Array, *, at_once: bool) -> Cell:
-    """Gradients of the weights and of what the cell saw, from those of its states, `own`."""
+    """Gradients of the weights and of what the cell saw, from those of its states, `own`.
+
+    All but `start` [T, B] and the weights are [T, B, ..., H] (Werbos, 1990: back through time).
+    """
 
     def one(carry: Any, x: Any) -> Any:
         later, weights = carry
