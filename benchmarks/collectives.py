@@ -2,9 +2,9 @@
 
 Compiles the training step of each algorithm for `--mesh` on simulated CPU devices, counts its
 collectives as often as the loops around them turn, and prints a row of a Markdown table for each:
-bytes of an update, collectives of an update, and what part of it is the learner's gradients.
+bytes of the learner and of an update, collectives of an update.
 
-  python benchmarks/collectives.py qmix:matrix/two_step maddpg:mpe/simple_spread:own_batches=false
+  python benchmarks/collectives.py qmix:matrix/two_step maddpg:mpe/simple_spread:infer_policies=true
 """
 
 import argparse
@@ -82,7 +82,7 @@ def row(words: str, mesh: str, num_envs: int) -> str:
     program = Program(make_env(env), plan)
     text = compiled(program)
     said, times = total(*parts(text))
-    updates = program.schedule.rollouts_per_chunk * program.shape.updates_per_rollout
+    updates = program.shape.updates_per_rollout  # the loop over rollouts has no known count: once
     kinds = ", ".join(f"{count / updates:.4g} {kind}" for kind, count in sorted(times.items()))
     positions = program.shape.num_envs * program.shape.rollout_length
     each = sum(said.values()) / updates

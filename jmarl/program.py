@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any
 
@@ -175,22 +175,22 @@ class Program:
         """What the algorithm remembers, in as many stripes as the mesh's devices for environments:
         each of its share of what is counted over all of them."""
         stripes, shape = self.mesh.env, self.shape
-        share = {name: getattr(config, name) // stripes for name in shared_out(config)}
+        share = {name: getattr(config, name) // stripes for name in self.shared_out}
         sizes = shape.num_envs // stripes, shape.rollout_length
         one = self.experiment.recipe.memory(self.env.spec, replace(config, **share), *sizes)
         return striped(one, stripes) if stripes > 1 else one
 
+    @property
+    def shared_out(self) -> set[str]:
+        """Settings that count over all environments."""
+        return self.experiment.recipe.shared_out(self.experiment.config)
+
     def refuse_uneven(self) -> None:
         """ConfigError for what the mesh's devices cannot share out."""
-        run, config, stripes = self.experiment.run, self.experiment.config, self.mesh.env
+        run, config = self.experiment.run, self.experiment.config
         require_even(self.mesh, "seed", seeds=run.seeds)
-        batch = {name: getattr(config, name) for name in shared_out(config) & {"batch_size"}}
-        require_even(self.mesh, "env", num_envs=run.num_envs, **batch)
-        if stripes > 1 and (setting := self.experiment.recipe.ordered(config)):
-            raise ConfigError(
-                f"mesh must leave the environments together (env=1) with {setting}, which orders "
-                f"batches, got {self.mesh}"
-            )
+        batches = {name: getattr(config, name) for name in self.shared_out - {"buffer_size"}}
+        require_even(self.mesh, "env", num_envs=run.num_envs, **batches)
 
     @cached_property
     def keys(self) -> tuple[Array, Array]:
@@ -334,11 +334,6 @@ def with_trials(experiment: Experiment, trials: Sequence[Mapping[str, float]]) -
     values = {name: jnp.asarray(row, jnp.float32) for name, row in rows.items()}
     axes = replace(jax.tree.map(lambda _: None, config), **dict.fromkeys(values, 0))
     return replace(config, **values), axes
-
-
-def shared_out(config: Any) -> set[str]:
-    """Settings that count over all environments."""
-    return {"batch_size", "buffer_size"} & {field.name for field in fields(config)}
 
 
 def in_words(experiment: Experiment) -> str:

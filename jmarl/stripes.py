@@ -33,12 +33,13 @@ def striped(one: Memory[Any], stripes: int) -> Memory[Any]:
     return Memory(init, add, sample)
 
 
-laid = ContextVar("laid", default=1)
+laid = ContextVar("laid", default=1)  # in how many stripes
 
 
 @contextmanager
 def laid_in(stripes: int) -> Iterator[None]:
-    """Rollouts [T, B, ...] of programs traced in here lie in so many stripes side by side."""
+    """Rollouts and batches [T, B, ...] of programs traced in here lie in so many stripes side by
+    side."""
     token = laid.set(stripes)
     try:
         yield
@@ -63,6 +64,23 @@ def drawn(tree: Any, at: Array) -> Any:
     if at.ndim == 1:
         return jax.tree.map(lambda x: x[:, at], tree)
     return join(jax.tree.map(lambda x: jax.vmap(lambda x, at: x[:, at], (1, 0), 1)(x, at), tree))
+
+
+def part(batch: Any, parts: int, nth: Array) -> Any:
+    """Of a batch [N, ...] that was drawn in so many even parts, the `nth`: [N / parts, ...]. Every
+    stripe's share of the batch has all parts, one behind the other."""
+    cut = lambda x: x.reshape(laid.get(), parts, -1, *x.shape[1:])[:, nth]
+    return jax.tree.map(lambda x: jax.lax.collapse(cut(x), 0, 2), batch)
+
+
+def cut_after(batch: Any, count: int) -> tuple[Any, Any]:
+    """A batch [N, ...] in two: the first columns of every stripe's share of it, `count` in all, and
+    what is behind them."""
+    stripes = laid.get()
+    each = count // stripes
+    shares = jax.tree.map(lambda x: x.reshape(stripes, -1, *x.shape[1:]), batch)
+    cut = lambda where: jax.tree.map(lambda x: jax.lax.collapse(x[:, where], 0, 2), shares)
+    return cut(slice(each)), cut(slice(each, None))
 
 
 def split(rollout: Any, stripes: int) -> Any:

@@ -1,6 +1,6 @@
 """Trains on eight simulated devices and on one, and tells how they compare, as JSON.
 
-python tests/mesh_probe.py ALGORITHM ENV
+python tests/mesh_probe.py ALGORITHM_OR_MORE ENV
 python tests/mesh_probe.py resume FOLDER
 """
 
@@ -28,6 +28,21 @@ SETTINGS = {
     "total_steps": 2000,
     "evaluations": 400,  # many, so that a chunk is one rollout
     "eval_episodes": 4,
+}
+SMALL = {
+    "warmup_steps": 100,
+    "env_steps_per_update": 20,
+    "batch_size": 16,
+    "buffer_size": 2000,
+    "actor_lr": 1e-3,  # a step of Adam is as large where a gradient is rounding alone
+    "critic_lr": 1e-3,
+}
+LATEST = {"infer_policies": True, "infer_batch": 12}
+MORE: dict[str, dict[str, Any]] = {
+    "mappo": {"minibatches": 2},  # of an environment a device each
+    "maddpg": SMALL,  # each agent's own batches
+    "maddpg, inferring": SMALL | LATEST,
+    "maddpg, ensemble": SMALL | {"ensemble": 2, "total_steps": 4000},
 }
 KINDS = "all-reduce|all-gather|all-to-all|collective-permute|reduce-scatter|collective-broadcast"
 COLLECTIVE = re.compile(rf"= (\(.*?\)|\S+) ({KINDS})(?:-start)?\((.*)")
@@ -86,8 +101,8 @@ def counted(text: str) -> np.ndarray:
     return ids.reshape(whole(shape)) if source else ids
 
 
-def compare(algorithm: str, env: str) -> dict[str, Any]:
-    more = {"minibatches": 2} if algorithm == "mappo" else {}  # of an environment a device each
+def compare(which: str, env: str) -> dict[str, Any]:
+    algorithm, more = which.split(",")[0], MORE.get(which, {})
     plan = experiment(algorithm, "", {}, {**SETTINGS, "env": env, **more})
     programs = [Program(jmarl.make_env(env), plan) for _ in range(2)]
     programs[1].mesh = OneDevice(programs[0].mesh.seed, programs[0].mesh.env)

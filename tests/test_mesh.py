@@ -13,15 +13,17 @@ import pytest
 
 from jmarl import ConfigError, forecast, make_env, train
 from jmarl.config import experiment
+from jmarl.grouped import Groups, grouped_replay
 from jmarl.memory import replay
 from jmarl.mesh import Mesh, parse
 from jmarl.networks.rows import apart, products, rows
 from jmarl.program import Program
-from jmarl.stripes import drawn, join, laid_in, lots, split, striped
+from jmarl.stripes import cut_after, drawn, join, laid_in, lots, part, split, striped
 from jmarl.types import Clock, Transition
 
 PROBE = Path(__file__).with_name("mesh_probe.py")
-SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("coma", "mappo")]
+ON_PARTICLES = ("maddpg", "maddpg, inferring", "maddpg, ensemble")  # batches in an order
+SLOW = [pytest.param(x, marks=pytest.mark.slow) for x in ("coma", "mappo", *ON_PARTICLES[1:])]
 ALONG_ENV = [[0, 1, 2, 3], [4, 5, 6, 7]]  # of a mesh seed=2,env=4
 
 
@@ -31,10 +33,11 @@ def probe(*args: str) -> dict[str, Any]:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-@pytest.fixture(scope="module", params=["qmix", *SLOW])
+@pytest.fixture(scope="module", params=["qmix", "maddpg", *SLOW])
 def told(request: pytest.FixtureRequest) -> dict[str, Any]:
-    """Off-policy with a replay, on-policy, and in minibatches."""
-    return probe(request.param, "matrix/two_step")
+    """Off-policy with a replay, also of each agent's own batches, on-policy, and in minibatches."""
+    on_particles = request.param in ON_PARTICLES
+    return probe(request.param, "mpe/simple_spread" if on_particles else "matrix/two_step")
 
 
 def test_eight_devices_learn_what_one_does(told: dict[str, Any]) -> None:
@@ -55,6 +58,18 @@ def test_devices_tell_each_other_gradients_and_metrics_alone(told: dict[str, Any
 def test_seeds_tell_each_other_nothing(told: dict[str, Any]) -> None:
     for one in told["collectives"]:
         assert [sorted(group) for group in one["groups"]] == ALONG_ENV
+
+
+@pytest.mark.slow
+def test_bytes_of_an_update_are_counted() -> None:
+    script = Path(__file__).parents[1] / "benchmarks/collectives.py"
+    done = subprocess.run(
+        [sys.executable, script, "vdn:matrix/two_step"], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    cells = [cell.strip().replace(",", "") for cell in done.stdout.splitlines()[-1].split("|")]
+    learner, said = float(cells[3]), float(cells[4])
+    assert 1 <= said / (learner / 3) < 1.1  # parameters, targets and RMSprop's squares
 
 
 def test_a_shared_run_resumes_and_is_evaluated(tmp_path: Path) -> None:
@@ -93,8 +108,11 @@ def test_what_is_no_mesh_is_refused(text: str) -> None:
         ("qmix", {"mesh": "seed=2", "seeds": 3}, "seeds must be a multiple .*seed=2, got 3"),
         ("qmix", {"mesh": "env=3", "num_envs": 8}, "num_envs must be a multiple .*env=3, got 8"),
         ("qmix", {"mesh": "env=8", "batch_size": 12, "num_envs": 8}, "batch_size must .*got 12"),
-        ("maddpg", {"mesh": "env=2"}, "mesh must .*own_batches"),
-        ("maddpg", {"mesh": "env=2", "infer_policies": True}, "mesh must .*infer_policies"),
+        (
+            "maddpg",
+            {"mesh": "env=8", "num_envs": 8, "infer_policies": True},
+            "infer_batch must be a multiple .*env=8, got 100",
+        ),
         (
             "qmix",
             {"mesh": "seed=4096", "seeds": 4096},
@@ -189,6 +207,44 @@ def test_lots_take_from_every_stripe_equally_and_each_environment_once() -> None
     with laid_in(3):  # which do not divide by it
         order, parts = lots(jax.random.key(0), rollout, 8, 2)
     assert parts is rollout and order.shape == (2, 4)
+
+
+def test_parts_and_latest_columns_are_of_every_stripe() -> None:
+    columns = jnp.arange(12)
+    with laid_in(2):  # 0 to 5 are the first stripe's
+        parts = [part(columns, 3, jnp.int32(nth)).tolist() for nth in range(3)]
+        halves = [
+            part(part(columns, 3, jnp.int32(2)), 2, jnp.int32(nth)).tolist() for nth in range(2)
+        ]
+        first, rest = cut_after(columns, 4)
+    assert parts == [[0, 1, 6, 7], [2, 3, 8, 9], [4, 5, 10, 11]]
+    assert halves == [[4, 10], [5, 11]]
+    assert (first.tolist(), rest.tolist()) == ([0, 1, 6, 7], [2, 3, 4, 5, 8, 9, 10, 11])
+    assert part(columns, 3, jnp.int32(1)).tolist() == [4, 5, 6, 7]  # one stripe
+    assert cut_after(columns, 4)[0].tolist() == [0, 1, 2, 3]
+
+
+def test_latest_columns_of_stripes_are_the_newest_of_all_environments() -> None:
+    memory = striped(replay(3, 2, batch_size=3, latest=2), 2)
+    state = memory.init(numbered(0, 4))
+    for nth in range(2):
+        state = memory.add(state, numbered(3 * nth, 4), clock(nth))
+    batch = memory.sample(state, jax.random.key(0), clock(2)).reward[0, :, 0]
+    with laid_in(2):
+        newest, others = cut_after(batch, 4)
+    assert newest.tolist() == [400, 401, 402, 403]  # 500 to 503 have no successor yet
+    assert len(others) == 6
+
+
+def test_stripes_of_groups_keep_the_groups_apart() -> None:
+    groups = Groups(1, 2, lambda rollout: (rollout.reward[..., :1] % 2).astype(jnp.int8))
+    memory = striped(grouped_replay(3, 2, 5, groups), 2)
+    state = memory.add(memory.init(numbered(0, 4)), numbered(0, 4), clock(0))
+    batch = memory.sample(state, jax.random.key(0), clock(1))
+    with laid_in(2):
+        for group in range(2):
+            mine = part(batch.reward[0, :, 0], 2, jnp.int32(group)) % 100
+            assert set(mine.tolist()) == {group, 2 + group}  # an environment of either stripe
 
 
 def test_splitting_and_joining_keep_the_order() -> None:

@@ -18,6 +18,7 @@ from jmarl.algorithms.actor_critic import Learner, Nets
 from jmarl.algorithms.batch import Batch
 from jmarl.algorithms.maddpg import Maddpg
 from jmarl.networks.mlp import Moments
+from jmarl.stripes import part
 from jmarl.types import Key, Metrics, Params, Policy, Transition, View, tree_where
 
 
@@ -71,10 +72,10 @@ class Ensemble(Maddpg):
         None reads what another learns, so that they step side by side.
         """
         members, size = jnp.arange(self.cfg.ensemble), self.cfg.ensemble
-        parts = self.batch_of(flat, agent)
+        mine = self.batch_of(flat, agent)
 
         def one(member: Array, key: Key) -> tuple[Nets, Nets, Metrics, Array]:
-            own = jax.tree.map(lambda x: x.reshape(size, -1, *x.shape[1:])[member], parts)
+            own = part(mine, size, member)
             acted = own.weight.sum() > 0
             old = jax.tree.map(lambda x: x[agent, member], (learner.nets, learner.opt))
             *new, metrics = self.improve(learner, agent, own, self.noise(key, own), (member,))

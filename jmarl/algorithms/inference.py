@@ -17,6 +17,7 @@ from jmarl.algorithms.batch import Batch, fold, means
 from jmarl.algorithms.maddpg import Maddpg
 from jmarl.networks.mlp import batch_moments, per_agent
 from jmarl.optim import descend, polyak
+from jmarl.stripes import cut_after
 from jmarl.types import Clock, Key, Metrics, Params, Transition
 
 
@@ -44,7 +45,7 @@ class Inferring(Maddpg):
         self, learner: Learner, batch: Transition, key: Key, clock: Clock
     ) -> tuple[Learner, Metrics]:
         """Of a batch whose first `infer_batch` columns are the latest transitions."""
-        latest = jax.tree.map(lambda x: x[: self.cfg.infer_batch], fold(self.spec, batch))
+        latest, _ = cut_after(fold(self.spec, batch), self.cfg.infer_batch)
         guesses, loss = self.fit(learner.guesses, latest)
         learner, metrics = super().update(learner.replace(guesses=guesses), batch, key, clock)
         divergence = self.divergence(learner, self.batch_of(self.fold(batch), jnp.int32(0)))
@@ -57,7 +58,8 @@ class Inferring(Maddpg):
 
     def fold(self, batch: Transition) -> Batch:
         """Without the latest transitions, which only the fits read."""
-        return jax.tree.map(lambda x: x[self.cfg.infer_batch :], super().fold(batch))
+        _, drawn = cut_after(super().fold(batch), self.cfg.infer_batch)
+        return drawn
 
     def improve(
         self,

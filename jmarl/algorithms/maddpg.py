@@ -29,6 +29,7 @@ from jmarl.networks.base import Net
 from jmarl.networks.initialisers import Scheme
 from jmarl.networks.mlp import Moments, batch_moments, mlp, per_agent, running
 from jmarl.optim import clip_each, clip_global, descend, global_norm, polyak
+from jmarl.stripes import part
 from jmarl.types import (
     ActionKind,
     Clock,
@@ -321,8 +322,7 @@ class Maddpg:
         """The part of the batch that is this agent's, or all of it."""
         if not self.cfg.own_batches:
             return batch
-        agents = self.spec.num_agents
-        return jax.tree.map(lambda x: x.reshape(agents, -1, *x.shape[1:])[agent], batch)
+        return part(batch, self.spec.num_agents, agent)
 
     def noise(self, key: Key, batch: Batch) -> tuple[Array, Array]:
         """For the target actors [N, A, V] and for the agent's own actor [N, V]."""

@@ -6,7 +6,7 @@ from jmarl.algorithms import maddpg
 from jmarl.algorithms.ensemble import Ensemble
 from jmarl.algorithms.inference import Inferring
 from jmarl.algorithms.maddpg import IQBAL, OPENAI, Config, Maddpg
-from jmarl.algorithms.recipe import Plan, Preset, Recipe, off_policy_plan
+from jmarl.algorithms.recipe import Plan, Preset, Recipe, of_replays, off_policy_plan
 from jmarl.algorithms.sides import local_agents
 from jmarl.fields import ConfigError
 from jmarl.types import EnvSpec
@@ -29,9 +29,8 @@ def plan(cfg: Config, num_envs: int, rollout_length: int) -> Plan:
     return replace(found, warmup=found.warmup + " x ensemble" * (cfg.ensemble > 1))
 
 
-def ordered(cfg: Config) -> str:
-    """Whose columns are whose, or which are the latest, is told by their places."""
-    return "infer_policies" if cfg.infer_policies else "own_batches" if cfg.own_batches else ""
+def shared_out(cfg: Config) -> set[str]:
+    return of_replays(cfg) | ({"infer_batch"} if cfg.infer_policies else set())
 
 
 def refuse(spec: EnvSpec, cfg: Config) -> None:
@@ -58,7 +57,7 @@ RECIPE = Recipe(
     plan=plan,
     action_kinds=maddpg.action_kinds,
     refuse=refuse,
-    ordered=ordered,
+    shared_out=shared_out,
 )
 DDPG = RECIPE.but(
     name="ddpg",

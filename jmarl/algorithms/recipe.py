@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from jmarl.fields import ConfigError
@@ -52,6 +52,10 @@ def nothing(config: Any) -> str:
     return ""
 
 
+def of_replays(config: Any) -> set[str]:
+    return {"batch_size", "buffer_size"} & {field.name for field in fields(config)}
+
+
 @dataclass(frozen=True)
 class Recipe:
     """An entry of `ALL`. The functions take the config, so numbers in it may be traced."""
@@ -68,7 +72,7 @@ class Recipe:
     episodic: Callable[[Any], bool] = never  # rollouts are whole episodes, for recurrent learners
     refuse: Callable[[EnvSpec, Any], None] = anything  # ConfigError for what cannot be learned
     warn: Callable[[Any], str] = nothing  # what a user should know of these settings
-    ordered: Callable[[Any], str] = nothing  # a setting that gives a batch's columns an order
+    shared_out: Callable[[Any], set[str]] = of_replays  # settings that count over all environments
     entities: bool = False  # it reads them; others' environments show none
     shows: tuple[str, ...] = ()  # methods (learner, batch) of its algorithm for `jmarl plot`
 
