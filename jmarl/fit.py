@@ -45,6 +45,7 @@ class Fit:
         and NotFinite likewise where a metric was no number.
         """
         program, schedule = self.program, self.program.schedule
+        heap.large_blocks_apart()
         self.require_finite()
         allocated = self.chunks_done > 0
         _ = program.advance, program.evaluate, allocated or program.start  # before the clock starts
