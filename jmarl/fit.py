@@ -179,10 +179,9 @@ class Fit:
         }
         parts = {**parts_of(self.state), "best": self.best.learner}
         keep = self.program.experiment.run.keep_checkpoints
-        with self.folder.writing():
+        with self.folder.writing(), heap.giving_back():
             self.folder.settle_metrics()
             checkpoint.save(self.folder.checkpoints, self.iteration, parts, meta, keep)
-        heap.give_back()
         self.saved_at, self.saved_chunk = time.monotonic(), self.chunks_done
 
     def restore(self, found: checkpoint.Found) -> None:

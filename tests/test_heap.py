@@ -9,7 +9,7 @@ import pytest
 of_glibc = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="tunes glibc's heap")
 RESIDENT = """
 from pathlib import Path
-from jmarl.heap import give_back, large_blocks_apart
+from jmarl.heap import give_back, giving_back, large_blocks_apart
 
 def resident():
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 1e6
@@ -25,17 +25,18 @@ before = resident()
 give_back()
 print(before - resident())
 """
-LARGE = """
-TUNE
+BLOCKS = """
 once = bytearray(b"x") * 2**24
 del once  # behind which glibc by itself would put blocks of this size into the heap
-kept, freed = [], []
-for _ in range(20):
-    freed.append(bytearray(b"x") * 2**21)
-    kept.append([bytearray(400) for _ in range(100)])
-before = resident()
-del freed
-print(before - resident())
+
+def left_by(size):
+    kept, freed = [], []
+    for _ in range(2**25 // size):
+        freed.append(bytearray(b"x") * size)
+        kept.append([bytearray(400) for _ in range(10)])
+    before = resident()
+    del freed
+    return before - resident()
 """
 
 
@@ -54,5 +55,14 @@ def test_what_is_freed_goes_back_to_the_system() -> None:
 
 @of_glibc
 def test_large_blocks_go_back_by_themselves() -> None:
-    assert printed(LARGE.replace("TUNE", "")) < 10
-    assert printed(LARGE.replace("TUNE", "large_blocks_apart()")) > 30
+    assert printed(BLOCKS + "print(left_by(2**21))") < 10
+    assert printed(BLOCKS + "large_blocks_apart(); print(left_by(2**21))") > 25
+
+
+@of_glibc
+def test_smaller_ones_do_while_a_checkpoint_is_written() -> None:
+    assert printed(BLOCKS + "large_blocks_apart(); print(left_by(2**18))") < 10
+    within = "with giving_back(): left = left_by(2**18)\nprint(left)"
+    assert printed(BLOCKS + within) > 25
+    behind = "with giving_back(): pass\nprint(left_by(2**18))"
+    assert printed(BLOCKS + behind) < 10
