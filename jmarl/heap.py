@@ -14,7 +14,8 @@ SMALL, LARGE, END = 2**15, 2**20, 2**26  # bytes
 
 
 def large_blocks_apart() -> None:
-    """Blocks from 1 MiB on lie outside the heaps, and go back to the system as they are freed.
+    """Blocks from 1 MiB on lie outside the heaps, but where these have room free for them, and go
+    back to the system as they are freed.
 
     By itself glibc raises that size to the largest block that was freed, after which large ones lie
     in the heaps, where small ones hold them. What is free at the end of a heap is kept, up to 64

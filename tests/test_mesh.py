@@ -247,6 +247,60 @@ def test_stripes_of_groups_keep_the_groups_apart() -> None:
             assert set(mine.tolist()) == {group, 2 + group}  # an environment of either stripe
 
 
+IN_TWO: dict[str, Any] = {
+    "mesh": "env=2",
+    "num_envs": 4,
+    "total_steps": 6000,
+    "batch_size": 8,
+    "buffer_size": 800,
+    "hidden_dim": (8,),
+    "warmup_steps": 100,
+    "env": "mpe/simple_spread",
+}
+
+
+@pytest.mark.parametrize(
+    "more", [{}, {"infer_policies": True, "infer_batch": 6}, {"ensemble": 2}], ids=str
+)
+def test_maddpg_learns_from_stripes_what_it_does_from_the_same_parts_in_one(
+    more: dict[str, Any],
+) -> None:
+    env = make_env("mpe/simple_spread")
+    program = Program(env, experiment("maddpg", settings=IN_TWO | more))
+    loop = program.loop(program.config)
+    run, _ = loop.open(jax.random.key(0))
+    batch = random_like(loop.memory.sample(run.memory, jax.random.key(1), clock(1)))
+    parts, latest = env.spec.num_agents * more.get("ensemble", 1), more.get("infer_batch", 0)
+    columns = jnp.arange(latest + 8 * parts).reshape(2, -1)  # as so many there must be
+    rest = columns[:, latest // 2 :].reshape(2, parts, -1)
+    order = jnp.concatenate([columns[:, : latest // 2].ravel(), rest.swapaxes(0, 1).ravel()])
+    in_one = jax.tree.map(lambda x: x[:, order], batch)
+    update = lambda batch: loop.algorithm.update(run.learner, batch, jax.random.key(3), clock(1))
+    with laid_in(2):
+        striped_, _ = update(batch)
+    close = lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-5, atol=1e-6)
+    jax.tree.map(close, striped_, update(in_one)[0])
+
+
+def random_like(batch: Transition) -> Transition:
+    def drawn(x: Any) -> Any:
+        key = jax.random.key(2)
+        if jnp.issubdtype(x.dtype, jnp.floating):
+            return jax.random.normal(key, x.shape)
+        return x if x.dtype == bool else jax.random.randint(key, x.shape, 0, 2).astype(x.dtype)
+
+    view = batch.view.replace(
+        alive=jnp.ones_like(batch.view.alive), available=jnp.ones_like(batch.view.available)
+    )
+    batch = batch.replace(view=view, valid=jnp.ones_like(batch.valid))
+    return jax.tree.map(drawn, batch)
+
+
+def test_a_count_that_nothing_reads_need_not_be_even() -> None:
+    settings = {**IN_TWO, "mesh": "env=8", "num_envs": 8}  # infer_batch is 100
+    Program(make_env("mpe/simple_spread"), experiment("maddpg", settings=settings)).refuse_uneven()
+
+
 def test_splitting_and_joining_keep_the_order() -> None:
     rollout = numbered(0, 6)
     jax.tree.map(np.testing.assert_array_equal, join(split(rollout, 3)), rollout)
