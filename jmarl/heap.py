@@ -26,8 +26,8 @@ def large_blocks_apart() -> None:
 
 @contextmanager
 def giving_back() -> Iterator[None]:
-    """For work by many threads, each of which may have a heap: all but small blocks lie outside,
-    and no free end is kept. A checkpoint would else leave some MB behind (docs/scale.md)."""
+    """For work by many threads, each of which may have a heap: as `large_blocks_apart` from 32 KiB
+    on, and no free end is kept. A checkpoint would else leave some MB behind (docs/scale.md)."""
     tune(SMALL, SMALL)
     try:
         yield

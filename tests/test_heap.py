@@ -3,8 +3,11 @@
 import platform
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+from jmarl import checkpoint, heap, train
 
 of_glibc = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="tunes glibc's heap")
 RESIDENT = """
@@ -66,3 +69,17 @@ def test_smaller_ones_do_while_a_checkpoint_is_written() -> None:
     assert printed(BLOCKS + within) > 25
     behind = "with giving_back(): pass\nprint(left_by(2**18))"
     assert printed(BLOCKS + behind) < 10
+
+
+def test_training_keeps_large_blocks_apart_and_checkpoints_smaller_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[object] = []
+    monkeypatch.setattr(heap, "tune", lambda *sizes: told.append(sizes))
+    save = checkpoint.save
+    monkeypatch.setattr(checkpoint, "save", lambda *args: (told.append("saved"), save(*args)))
+    settings = {"total_steps": 200, "evaluations": 1, "eval_episodes": 1, "num_envs": 2}
+    small = {"hidden_dim": (4,), "warmup_episodes": 4, "batch_size": 2, "buffer_size": 8}
+    train("iql", "matrix/two_step", out=tmp_path / "run", progress=False, **settings, **small)
+    large, less = (heap.LARGE, heap.END), (heap.SMALL, heap.SMALL)
+    assert told == [large, less, "saved", large]

@@ -271,7 +271,8 @@ def test_maddpg_learns_from_stripes_what_it_does_from_the_same_parts_in_one(
     run, _ = loop.open(jax.random.key(0))
     batch = random_like(loop.memory.sample(run.memory, jax.random.key(1), clock(1)))
     parts, latest = env.spec.num_agents * more.get("ensemble", 1), more.get("infer_batch", 0)
-    columns = jnp.arange(latest + 8 * parts).reshape(2, -1)  # as so many there must be
+    columns = jnp.arange(latest + 8 * parts).reshape(2, -1)
+    assert batch.valid.shape == (1, columns.size)  # stripes give their shares, no more
     rest = columns[:, latest // 2 :].reshape(2, parts, -1)
     order = jnp.concatenate([columns[:, : latest // 2].ravel(), rest.swapaxes(0, 1).ravel()])
     in_one = jax.tree.map(lambda x: x[:, order], batch)

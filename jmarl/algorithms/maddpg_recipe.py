@@ -30,6 +30,7 @@ def plan(cfg: Config, num_envs: int, rollout_length: int) -> Plan:
 
 
 def shared_out(cfg: Config) -> set[str]:
+    """The latest steps that approximated policies are fitted to, too."""
     return of_replays(cfg) | ({"infer_batch"} if cfg.infer_policies else set())
 
 

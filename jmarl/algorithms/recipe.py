@@ -53,6 +53,7 @@ def nothing(config: Any) -> str:
 
 
 def of_replays(config: Any) -> set[str]:
+    """What a batch and a replay hold, of algorithms that have them."""
     return {"batch_size", "buffer_size"} & {field.name for field in fields(config)}
 
 
