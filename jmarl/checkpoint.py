@@ -266,9 +266,13 @@ def raw(x: Any) -> Any:
 
 
 def raw_shape(x: Any) -> jax.ShapeDtypeStruct:
-    """Of an array or of its shape, with its place, as far as that is known."""
+    """Of an array or of its shape, with its place: without one, the device that jax takes first.
+
+    Without any, orbax would look for the devices of the machine that saved.
+    """
     shape = jax.eval_shape(raw, x)
-    place = getattr(x, "sharding", None)
+    here = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+    place = getattr(x, "sharding", None) or here
     return jax.ShapeDtypeStruct(shape.shape, shape.dtype, sharding=place)
 
 

@@ -39,7 +39,7 @@ class Mesh:
     def require_devices(self) -> None:
         """ConfigError if there are fewer, or if some of several processes' would be left out."""
         if self.size > (there := len(jax.devices())):
-            raise ConfigError(f"mesh must take at most the {there} devices there are, got {self}")
+            raise ConfigError(f"mesh must take no more devices than there are, {there}, got {self}")
         if self.size < there and (processes := jax.process_count()) > 1:
             raise ConfigError(
                 f"mesh must take all {there} devices of the {processes} processes, as in "

@@ -177,7 +177,12 @@ class Program:
         stripes, shape = self.mesh.env, self.shape
         share = {name: getattr(config, name) // stripes for name in self.shared_out}
         sizes = shape.num_envs // stripes, shape.rollout_length
-        one = self.experiment.recipe.memory(self.env.spec, replace(config, **share), *sizes)
+        try:
+            one = self.experiment.recipe.memory(self.env.spec, replace(config, **share), *sizes)
+        except ConfigError as error:
+            if stripes == 1:
+                raise
+            raise ConfigError(f"{error} (shares of each of the mesh's env={stripes})") from error
         return striped(one, stripes) if stripes > 1 else one
 
     @property

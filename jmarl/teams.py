@@ -17,6 +17,7 @@ from jmarl.config import Experiment, of_type, within
 from jmarl.fields import ConfigError
 from jmarl.folder import Folder
 from jmarl.making import env_of
+from jmarl.mesh import parse
 from jmarl.program import Program
 from jmarl.resuming import tell
 from jmarl.types import Environment, Key, Policy, Transition, View
@@ -114,7 +115,7 @@ def trained(
     folder: Folder, env: Environment[Any] | None = None, checkpoint: str | int = "newest"
 ) -> tuple[Program, Any, list[float]]:
     """A run's program, learners [S, ...] and what they evaluated as [S]."""
-    plan = folder.experiment()
+    plan = placeable(folder.experiment())
     program = Program(env or env_of(plan), plan)
     part = "best" if checkpoint == "best" else "learner"
     at = None if checkpoint in ("newest", "best") else iteration_of(checkpoint)
@@ -122,6 +123,12 @@ def trained(
     tell(found)
     last = found.meta["best"] if part == "best" else found.meta["evaluations"][-1]
     return program, learners, last["episode_return"]
+
+
+def placeable(plan: Experiment) -> Experiment:
+    """On one device where there are fewer than it was trained on."""
+    there = parse(plan.run.mesh).size <= len(jax.devices())
+    return plan if there else replace(plan, run=replace(plan.run, mesh=""))
 
 
 def read(folder: Folder, at: int | None, part: str, like: Any) -> tuple[checkpoints.Found, Any]:

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import jmarl
 from jmarl import ConfigError, forecast, make_env, train
 from jmarl.config import experiment
 from jmarl.grouped import Groups, grouped_replay
@@ -76,7 +77,8 @@ def test_a_shared_run_resumes_and_is_evaluated(tmp_path: Path) -> None:
     found = probe("resume", str(tmp_path))
     assert found["again"] == pytest.approx(found["whole"], abs=1e-5)
     assert len(found["evaluated"]) == 2
-    assert np.isfinite(found["evaluated"]).all()
+    here = jmarl.evaluate(tmp_path / "whole", episodes=8)[0]  # where there are fewer devices
+    assert here["episode_return"] == pytest.approx(found["evaluated"], abs=1e-5)
     for one in found["collectives"]:  # devices play an episode each, and add up what it came to
         assert one["kind"] == "all-reduce" and one["bytes"] < 100
         assert [sorted(group) for group in one["groups"]] == ALONG_ENV
@@ -113,11 +115,7 @@ def test_what_is_no_mesh_is_refused(text: str) -> None:
             {"mesh": "env=8", "num_envs": 8, "infer_policies": True},
             "infer_batch must be a multiple .*env=8, got 100",
         ),
-        (
-            "qmix",
-            {"mesh": "seed=4096", "seeds": 4096},
-            "at most the . devices? there are, got seed",
-        ),
+        ("qmix", {"mesh": "seed=4096", "seeds": 4096}, "no more devices than there are, ., got"),
     ],
 )
 def test_what_cannot_be_shared_out_is_refused(
@@ -126,6 +124,19 @@ def test_what_cannot_be_shared_out_is_refused(
     env = "mpe/simple_spread" if algorithm == "maddpg" else "matrix/two_step"
     with pytest.raises(ConfigError, match=words):
         train(algorithm, env, out=None, progress=False, **settings)
+
+
+def test_a_share_that_is_too_small_is_told_as_one() -> None:
+    settings = {
+        "mesh": "env=4",
+        "num_envs": 8,
+        "rollout_length": 1,
+        "batch_size": 8,
+        "buffer_size": 9,
+    }
+    shared = Program(make_env("toy/parts"), experiment("maddpg", settings=settings))
+    with pytest.raises(ConfigError, match=r"above num_envs, 2, got 2 \(shares of .*env=4\)"):
+        _ = shared.opened
 
 
 def test_a_share_of_buffer_and_batch_is_each_stripes() -> None:
