@@ -44,11 +44,11 @@ class Golden:
         assert apart <= allowed, f"{name}: {apart:.3g} apart, {allowed:.3g} allowed"
 
     def told_from_zero(self, gradient: str) -> Any:
-        """Where this precision knows a gradient's sign: Adam's first step is signs alone."""
+        """Where this precision knows a gradient well: Adam's first step is nearly signs alone."""
         if self.precision == "f64":
             return True
         exact = np.abs(self.data[f"f64/{gradient}"])
-        return (exact > 1e-5 * exact.max(initial=0)) | (exact == 0)
+        return (exact > 1e-3 * exact.max(initial=0)) | (exact == 0)
 
 
 def cases(files: Sequence[str], make: Callable[[Golden], Any]) -> tuple[Any, Any]:

@@ -66,6 +66,7 @@ class Case:
     def check_agents(self) -> None:
         """What they see, and their logits; files leave out the last views."""
         agents = self.algorithm.agents
+        self.check("mask", self.batch.valid)
         self.check("agent_inputs", agents.inputs(self.batch.view, self.before)[:-1])
         (unrolled,) = jit(agents.unroll)((self.learner.actor,), self.batch)
         self.check("agent_logits", unrolled.q[:-1])

@@ -96,6 +96,7 @@ class Case:
     def check_net(self, prefix: str, params: Any, kind: str, i: int, **tolerance: float) -> None:
         """Compare padded parameters of agent i with `prefix{i}/...`; padding must be untouched."""
         rows, columns = self.rows[kind][i], self.columns[kind][i]
+        assert self.z.names(f"f64/{prefix}{i}/")  # some are recorded in float64 alone
         for name in self.z.names(f"{self.z.precision}/{prefix}{i}/"):
             layer, leaf = name.split("/")
             value = np.asarray(params["norm" if layer == "bn" else layer][leaf])

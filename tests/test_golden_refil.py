@@ -110,13 +110,13 @@ def tensors(case: RefilCase, online: Unrolled, old: Unrolled) -> tuple[Any, Any]
     real, imagined = algorithm.mixed(case.params, online, batch, masks)
     chosen = take(online.q[NOW], jnp.concatenate([batch.action] * 3, -1))
     goal = algorithm.goal(case.target, whole, old, batch)
-    best = greedy(whole.q, batch.view.available)
+    best = algorithm.best(whole, old, batch.view)
     future = take(old.q, best)
     joint = algorithm.mixer.apply(case.target["mixer"], future, batch.view, best).joint
     agents = case.spec.num_agents
     return {
         "mask": batch.valid[..., None],
-        "next_greedy_actions": best[AFTER],
+        "next_greedy_actions": greedy(whole.q, batch.view.available)[AFTER],
         "chosen_agent_qs": chosen[..., :agents],
         "chosen_agent_qs_imagined": chosen[..., agents:],
         "q_tot": real.joint,
@@ -149,7 +149,7 @@ def opened(case: RefilCase, which: str, online: Unrolled, old: Unrolled) -> dict
     masks = () if aims else tuple(x[NOW] for x in algorithm.imagined(case.batch)[1])
     view = jax.tree.map(lambda x: x[AFTER if aims else NOW], batch.view)
     action = jnp.concatenate([jnp.maximum(batch.action, 0)] * 3, -1)
-    best = greedy(online.q[..., :agents, :], batch.view.available)
+    best = algorithm.best(algorithm.whole(online), old, batch.view)
     q = take(old.q, best)[AFTER] if aims else take(online.q[NOW], action)
     params = (case.target if aims else case.params)["mixer"]
     factors = [q] if aims else [q[..., :agents], q[..., agents:]]
