@@ -75,7 +75,7 @@ $(LOCKED): requirements.lock
 	@echo 'Installing the locked packages into .venv (1.4 GB, a few minutes the first time)'
 	@if [ -L .venv ]; then rm .venv; fi # or the environment that it leads to would be emptied
 	@$(PYTHON) -m venv --clear .venv
-	@$(PIP) install --require-hashes -r requirements.lock 2>&1 | awk '$(DULL) { next } \
+	@set -o pipefail; $(PIP) install --require-hashes -r requirements.lock 2>&1 | awk '$(DULL) { next } \
 		/^Installing/ { $$0 = "  Installing " NF - 3 " packages" } { print; fflush() }'
 	@touch $@
 

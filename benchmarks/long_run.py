@@ -14,6 +14,7 @@ import os
 import signal
 import sys
 import tempfile
+import textwrap
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -105,10 +106,10 @@ def picture(path: Path, samples: Sequence[Sample], title: str) -> None:
     for axes, (name, words) in zip(panels, WORDS.items(), strict=True):
         axes.plot(minutes, [s[name] for s in samples])
         axes.set_title(words, loc="left", fontsize="medium")
-        axes.set_ylim(bottom=0)
+        axes.set_ylim(0, 1.1 * max(s[name] for s in samples) or 1)
         axes.grid(alpha=0.3)
     panels[-1].set_xlabel("minutes of training")
-    figure.suptitle(title)
+    figure.suptitle(textwrap.fill(title, 80), fontsize="medium")
     figure.savefig(path, dpi=100)
 
 

@@ -45,6 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def measure_all(request: Request) -> int:
     """Every case, then the table and the file; what is done when a signal comes is kept."""
+    os.environ.setdefault("XLA_PYTHON_CLIENT_MEM_FRACTION", ".45")  # both hold the one GPU
     load, found, about = os.getloadavg()[0], [], {}
     if load > (os.cpu_count() or 1) / 2:
         say(f"others are at work here (load {load:.1f}): trust ratios of processor time")

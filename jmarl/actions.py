@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from jmarl.sums import EXACT
 from jmarl.types import EnvSpec, Key
 
 Estimator = Literal["relaxed", "straight_through"]
@@ -111,7 +112,7 @@ class Parts:
         if len(self.masks) == 1:
             return logits
         choices = self.one_hot(jnp.arange(self.spec.action_size)[:, None])  # [U, A, W]
-        return jnp.einsum("...aw,uaw->...au", logits, choices)
+        return jnp.einsum("...aw,uaw->...au", logits, choices, precision=EXACT)
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 from jax import Array
+from jax.sharding import SingleDeviceSharding
 
 from jmarl import files, hosts
 from jmarl.fields import ConfigError
@@ -266,13 +267,12 @@ def raw(x: Any) -> Any:
 
 
 def raw_shape(x: Any) -> jax.ShapeDtypeStruct:
-    """Of an array or of its shape, with its place: without one, the device that jax takes first.
+    """Of an array or of its shape, with its place: without one, the device where jax computes.
 
     Without any, orbax would look for the devices of the machine that saved.
     """
     shape = jax.eval_shape(raw, x)
-    here = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
-    place = getattr(x, "sharding", None) or here
+    place = getattr(x, "sharding", None) or SingleDeviceSharding(hosts.device())
     return jax.ShapeDtypeStruct(shape.shape, shape.dtype, sharding=place)
 
 

@@ -76,13 +76,16 @@ def sweep(folder: Path) -> None:
 
 
 def remove(path: Path) -> None:
-    """A file or a folder; a folder never stands half empty under its own name."""
+    """A file or a folder; a folder never stands half empty under its own name.
+
+    What of it a network drive keeps while others read it stays in a `*.part` for `sweep`.
+    """
     if not path.is_dir():
         path.unlink(missing_ok=True)
         return
     doomed = path if path.suffix == ".part" else path.with_name(f"{path.name}.part")
     path.replace(doomed)
-    shutil.rmtree(doomed)
+    shutil.rmtree(doomed, ignore_errors=True)
 
 
 def seal(folder: Path) -> None:
@@ -100,7 +103,7 @@ def fault(folder: Path, tops: Collection[str]) -> str:
         lines = (folder / SUMS).read_text(errors="replace").splitlines()
         sums = {name: proof for proof, _, name in (line.partition("  ") for line in lines)}
         known, there = (under(names, tops) for names in (sums, inside(folder)))
-        if strange := sorted(there - known):
+        if strange := sorted(name for name in there - known if not litter(name)):
             return f"{SUMS} does not list {strange[0]}"
         absent = [top for top in tops if not under(known, [top])]
         if missing := absent + sorted(known - there):
@@ -111,6 +114,12 @@ def fault(folder: Path, tops: Collection[str]) -> str:
         return f"{SUMS} is missing"
     except OSError as error:
         return str(error)
+
+
+def litter(name: str) -> bool:
+    """Whether it is what desktops and network drives leave in folders that they show."""
+    parts = name.split("/")
+    return any(part[0] in ".@" or part in ("Thumbs.db", "desktop.ini") for part in parts)
 
 
 def under(names: Iterable[str], tops: Collection[str]) -> set[str]:

@@ -10,6 +10,7 @@ from typing import Any
 
 import jax
 
+from jmarl import hosts
 from jmarl.config import Experiment, experiment, hints
 from jmarl.fields import ConfigError
 from jmarl.mesh import Mesh
@@ -164,15 +165,15 @@ def largest(size: Callable[[int], int], asked: int, free: int) -> int:
 
 
 def on_host() -> bool:
-    """Whether the device that trains has no memory of its own."""
-    return not jax.local_devices()[0].memory_stats()
+    """Whether the device that trains has no memory of its own, or does not tell of it."""
+    return not hosts.device().memory_stats()
 
 
 def free_bytes() -> int:
     """Of the device that trains."""
     if on_host():
         return host_free()
-    stats = jax.local_devices()[0].memory_stats()
+    stats = hosts.device().memory_stats() or {}
     return stats["bytes_limit"] - stats["bytes_in_use"]
 
 

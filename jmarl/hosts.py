@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax._src.xla_bridge import backends_are_initialized  # jax has no public name for it
 from jax.experimental import multihost_utils
@@ -42,6 +43,11 @@ def several() -> bool:
 def leads() -> bool:
     """Whether this process is the one that writes and shows."""
     return not jax.distributed.is_initialized() or jax.process_index() == 0
+
+
+def device() -> Any:
+    """Where jax computes what is placed nowhere: its first device, or the one it is set to."""
+    return next(iter(jnp.zeros(()).devices()))
 
 
 def led(context: contextlib.AbstractContextManager[Any]) -> Any:
@@ -138,12 +144,17 @@ class Keeper:
 def require_free(address: str) -> None:
     """ConfigError if somebody listens there."""
     port = int(address.rpartition(":")[2])
-    with socket.socket(socket.AF_INET6) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("::", port))
-        except OSError as error:
-            raise ConfigError(f"distributed must name a free port, got {port} ({error})") from error
+    try:
+        listening(port).close()
+    except OSError as error:
+        raise ConfigError(f"distributed must name a free port, got {port} ({error})") from error
+
+
+def listening(port: int) -> socket.socket:
+    """A server's socket at all addresses of this host; any free port if 0."""
+    if socket.has_dualstack_ipv6():
+        return socket.create_server(("", port), family=socket.AF_INET6, dualstack_ipv6=True)
+    return socket.create_server(("", port))
 
 
 def hush_stdout() -> None:
@@ -162,7 +173,7 @@ def watch() -> None:
     peers = Peers(jax.process_index(), jax.process_count())
     TOGETHER.append(peers)
     if peers.count > 1:
-        with socket.create_server(("", 0)) as server:
+        with listening(0) as server:
             port, token = server.getsockname()[1], secrets.token_hex(8)
             port, token = told(lambda: [port, token])
             host = coordinator().rpartition(":")[0]

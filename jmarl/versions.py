@@ -4,6 +4,7 @@ import os
 import platform
 import subprocess
 import sys
+import tempfile
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ def versions() -> dict[str, Any]:
         "backend": jax.default_backend(),
         "cpus": os.cpu_count(),
         "xla_flags": os.environ.get("XLA_FLAGS", ""),
+        "matmul_precision": jax.config.values["jax_default_matmul_precision"] or "default",
         "command": " ".join(["jmarl", *sys.argv[1:]]),
     }
 
@@ -55,18 +57,40 @@ def keep_compiled(folder: str = "auto") -> str:
     """Keep compiled programs in `folder` between processes; "off" keeps none.
 
     auto is $JAX_COMPILATION_CACHE_DIR if set, else $XDG_CACHE_HOME/jmarl/xla (~/.cache/jmarl/xla).
-    Returns the place in words.
+    Returns the place in words. One that cannot be written is not used: on a GPU XLA would end the
+    run there.
     """
-    if folder == "off":
-        jax.config.update("jax_enable_compilation_cache", False)
-        return "off"
-    jax.config.update("jax_enable_compilation_cache", True)
     if folder == "auto":
-        home = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
-        folder = os.environ.get("JAX_COMPILATION_CACHE_DIR", str(home / "jmarl" / "xla"))
+        folder = usual_cache()
+    reason = "" if folder == "off" or "://" in folder else unwritable(Path(folder))
+    keep = folder != "off" and not reason
+    jax.config.update("jax_enable_compilation_cache", keep)
+    if not keep:
+        return f"off ({reason})" if reason else "off"
     jax.config.update("jax_compilation_cache_dir", folder)
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+    if "://" in folder:  # XLA's own caches are for folders alone
+        jax.config.update("jax_persistent_cache_enable_xla_caches", "none")
     return folder
+
+
+def usual_cache() -> str:
+    """What jax's own variables say, or "off" if they do; "off" without a home."""
+    if os.environ.get("JAX_ENABLE_COMPILATION_CACHE", "true").lower() in ("false", "0", "no"):
+        return "off"
+    home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    mine = "off" if home.startswith("~") else f"{home}/jmarl/xla"
+    return os.environ.get("JAX_COMPILATION_CACHE_DIR") or mine
+
+
+def unwritable(folder: Path) -> str:
+    """Why no file can be made there, or ""."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return ""
+    except OSError as error:
+        return f"{folder} cannot be written: {error.strerror}"
 
 
 def banner(cache: str) -> str:

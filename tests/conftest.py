@@ -10,6 +10,8 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 
+# Tests share two cores and simulate several devices. Empty lets jax choose (benchmarks/gpu.sh).
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
 # Most of a test's time is compilation. Set before jax is imported, and inherited by subprocesses.
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(ROOT / ".cache" / "jax"))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")

@@ -171,9 +171,22 @@ def resume(folder: str) -> dict[str, Any]:
     return {
         "whole": whole.returns[-1].tolist(),
         "again": again.returns[-1].tolist(),
+        "elsewhere": elsewhere(folder, settings | {"mesh": "", "seeds": 1}),
         "evaluated": [float(x) for x in alone["episode_return"]],
         "collectives": collectives(texts, "_evaluate"),
     }
+
+
+def elsewhere(folder: str, settings: dict[str, Any]) -> list[list[float]]:
+    """Returns of a run on the second device, unbroken and resumed."""
+    train = lambda out, steps: jmarl.train(
+        "vdn", "matrix/two_step", out=f"{folder}/{out}", **{**settings, "total_steps": steps}
+    )
+    with jax.default_device(jax.devices()[1]):
+        whole = train("whole elsewhere", 960)
+        train("half elsewhere", 480)
+        again = jmarl.resume(f"{folder}/half elsewhere", total_steps=960, progress=False)
+    return [run.returns[-1].tolist() for run in (whole, again)]
 
 
 if __name__ == "__main__":

@@ -24,6 +24,8 @@ def test_without_a_folder_or_a_gpu_nothing_runs(tmp_path: Path) -> None:
     ran = gpu(str(tmp_path / "out"), DRY="")
     assert ran.returncode == 2 and "jax must find a GPU, got cpu" in ran.stderr
     assert ran.stderr.count("\n") == 1 and not list(tmp_path.iterdir())
+    ran = gpu(str(tmp_path), DRY="1", ONLY="profiles")
+    assert ran.returncode == 2 and ran.stderr == "gpu.sh: ONLY must name steps, got 'profiles'\n"
 
 
 def test_operations_are_summed_and_those_of_a_device_come_first(
@@ -48,6 +50,13 @@ def test_operations_are_summed_and_those_of_a_device_come_first(
         {"ph": "X", "pid": 7, "name": "fusion", "dur": 1e6},
     ]
     assert longest(host + device) == [{"name": "fusion", "seconds": 1.0, "times": 1}]
+    lanes = [
+        {"ph": "M", "pid": 7, "tid": 2, "name": "thread_name", "args": {"name": "XLA Ops"}},
+        {"ph": "X", "pid": 7, "tid": 2, "name": "fusion", "dur": 1e6},
+        {"ph": "X", "pid": 7, "tid": 3, "name": "jit_chunk", "dur": 1e6},
+    ]
+    found = longest([*host, device[0], *lanes])
+    assert found == [{"name": "fusion", "seconds": 1.0, "times": 1}]
 
 
 @pytest.mark.slow

@@ -99,6 +99,28 @@ def test_a_file_that_no_sum_vouches_for_is_damage(folder: Path) -> None:
     assert found is not None and found.damaged == {9: "SHA256SUMS does not list rest/more"}
 
 
+@pytest.mark.parametrize("name", [".DS_Store", "._x", "@eaDir/x", "Thumbs.db"])
+def test_what_desktops_leave_is_no_damage(folder: Path, name: str) -> None:
+    left = folder / "9" / "rest" / name
+    left.parent.mkdir(exist_ok=True)
+    left.write_text("")
+    found = checkpoint.find(folder)
+    assert found is not None and found.iteration == 9 and not found.damaged
+
+
+def test_an_old_checkpoint_that_cannot_be_removed_ends_nothing(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a network drive, while another process reads it."""
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise OSError(errno.ENOTEMPTY, "being read")
+
+    monkeypatch.setattr(os, "rmdir", refuse)
+    checkpoint.save(folder, 11, state(), {"at": 11})
+    assert checkpoint.iterations(folder) == [11, 9]
+
+
 def test_only_the_parts_that_are_read_must_be_whole(folder: Path) -> None:
     flip(largest(folder / "9" / "rest"))
     found = checkpoint.find(folder, parts=["learner"])

@@ -76,6 +76,7 @@ def test_bytes_of_an_update_are_counted() -> None:
 def test_a_shared_run_resumes_and_is_evaluated(tmp_path: Path) -> None:
     found = probe("resume", str(tmp_path))
     assert found["again"] == pytest.approx(found["whole"], abs=1e-5)
+    assert found["elsewhere"][0] == found["elsewhere"][1]  # jax computes on its second device
     assert len(found["evaluated"]) == 2
     here = jmarl.evaluate(tmp_path / "whole", episodes=8)[0]  # where there are fewer devices
     assert here["episode_return"] == pytest.approx(found["evaluated"], abs=1e-5)

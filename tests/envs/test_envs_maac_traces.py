@@ -82,8 +82,8 @@ def ctc_inputs(data: Data, dtype: str) -> tuple[np.ndarray, tuple[np.ndarray, np
 def told_apart(data: Data, dtype: str) -> Any:
     """[E, T, N, 1] where `dtype` knows who and what is nearer, by which observations are sorted."""
     pos, treasure = data["agent_pos"], data["treasure_pos_before_post"]
-    away = lambda places: np.linalg.norm(pos[:, :, :, None] - places[:, :, None], axis=-1)
-    gaps = [np.diff(np.sort(away(places), -1), axis=-1) for places in (pos, treasure)]
+    away: Any = lambda places: np.linalg.norm(pos[:, :, :, None] - places[:, :, None], axis=-1)
+    gaps: Any = [np.diff(np.sort(away(places), -1), axis=-1) for places in (pos, treasure)]
     close = [((gap > 0) & (gap < NEARLY_ALIKE[dtype])).any(-1) for gap in gaps]
     return ~(close[0] | close[1])[..., None]
 
