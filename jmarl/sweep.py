@@ -9,7 +9,8 @@ once. Every part is a run folder with checkpoints, so that a sweep goes on where
 import json
 import shlex
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,7 @@ def run(
     parts = parts_of(path, sweep, env, together)
     for nth, part in enumerate(parts):
         words = f"part {nth + 1} of {len(parts)}: {len(part)} of {len(sweep.trials)} trials"
-        folder = PartFolder(path / "parts" / f"{nth:03}")
+        folder = part_folder(path, nth)
         train(folder, env, sweep, part, f"{banner(cache)}\n{words}" if progress else "")
         for row, trial in enumerate(part):
             harvest(folder, row, sweep, trial, trial_folder(path, trial))
@@ -72,22 +73,39 @@ def run(
 
 
 def parts_of(path: Path, sweep: Sweep, env: Environment[Any], together: int) -> list[Part]:
-    """As the sweep that lies there was parted; else anew, and written down."""
+    """As the sweep that lies there was parted, but for what has not begun; else anew, and written
+    down."""
     record = path / "sweep.json"
     asked = json.loads(json.dumps(sweep.as_json()))
+    cut = partial(fitting, env, sweep, together=together)
     if record.exists():
         known = json.loads(record.read_text())
         parts = known.pop("parts")
         if known != asked:
             raise ConfigError(f"out must be new or hold this sweep, got {path}, with another")
-        return parts
+        return noted(record, asked, parted_anew(path, parts, cut))
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise ConfigError(f"out must be a new or empty folder, or a sweep's, got {str(path)!r}")
-    parts = [part for like in kin(sweep) for part in fitting(env, sweep, like, together)]
+    return noted(record, asked, [part for like in kin(sweep) for part in cut(like)])
+
+
+def noted(record: Path, asked: Mapping[str, Any], parts: list[Part]) -> list[Part]:
+    """Written down."""
     with files.told(record):
-        path.mkdir(parents=True, exist_ok=True)
-        files.write_whole(record, json.dumps(asked | {"parts": parts}, indent=1).encode())
+        record.parent.mkdir(parents=True, exist_ok=True)
+        files.write_whole(record, json.dumps(dict(asked) | {"parts": parts}, indent=1).encode())
     return parts
+
+
+def parted_anew(path: Path, parts: list[Part], cut: Callable[[Part], list[Part]]) -> list[Part]:
+    """Parts without a checkpoint as they fit this machine; what is cut off comes last."""
+    first, rest = list(parts), []
+    for nth, part in enumerate(parts):
+        folder = part_folder(path, nth)
+        begun = checkpoint.iterations(folder.checkpoints) or (folder.path / "summary.json").exists()
+        first[nth], *more = [part] if begun else cut(part)
+        rest += more
+    return first + rest
 
 
 def kin(sweep: Sweep) -> list[Part]:
@@ -138,6 +156,10 @@ def train(folder: Folder, env: Environment[Any], sweep: Sweep, part: Part, headi
         if found := checkpoint.find(folder.checkpoints):
             fit.restore(found)
         finish(fit, heading, ())
+
+
+def part_folder(path: Path, nth: int) -> PartFolder:
+    return PartFolder(path / "parts" / f"{nth:03}")
 
 
 def trial_folder(path: Path, nth: int) -> Path:

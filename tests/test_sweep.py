@@ -91,6 +91,19 @@ def test_a_killed_sweep_goes_on_and_ends_the_same(swept: Path, tmp_path: Path) -
         np.testing.assert_allclose(one, other, rtol=1e-4)
 
 
+def test_what_has_not_begun_is_parted_as_it_fits(swept: Path, tmp_path: Path) -> None:
+    sweep = read_sweep(swept.parent / "mine.yaml")
+    out = tmp_path / "out"
+    shutil.copytree(swept, out)
+    assert json.loads((out / "sweep.json").read_text())["parts"] == [[0, 1]]
+    shutil.rmtree(out / "parts" / "000")
+    run(sweep, out, together=1, progress=False)
+    assert json.loads((out / "sweep.json").read_text())["parts"] == [[0], [1]]
+    for nth in range(2):
+        one, other = (q_values(x / f"trial-{nth:03}", 0) for x in (swept, out))
+        np.testing.assert_allclose(one, other, rtol=1e-4)
+
+
 def test_trials_are_runs_to_compare(swept: Path) -> None:
     found = read(swept / "trial-000")
     assert found.seeds == (0, 1)
