@@ -7,29 +7,39 @@ in turn, each package by itself, so that pip never comes to touch jax.
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from importlib import metadata
 
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 KEPT = ("jax", "jaxlib")
 
 
+def needs(package: str) -> Iterator[tuple[str, Requirement]]:
+    """Who needs what: an installed package, and what it needs, directly or not, as far as it is
+    there."""
+    asked, seen = [package], {package}
+    while asked:
+        needer = asked.pop()
+        for need in filter(wanted, map(Requirement, metadata.requires(needer) or ())):
+            yield needer, need
+            name = canonicalize_name(need.name)
+            if name not in seen and (name in KEPT or there(need)):
+                seen.add(name)
+                asked.append(name)
+
+
 def lacking(package: str) -> dict[str, str]:
     """What is missing or too old of what an installed package needs, directly or not: by name, as
     pip takes it. What a missing package needs is seen once that is installed."""
-    lacks, seen, asked = {}, {package}, [package]
-    while asked:
-        for need in map(Requirement, metadata.requires(asked.pop()) or ()):
-            name = canonicalize_name(need.name)
-            if name in seen or not wanted(need):
-                continue
-            seen.add(name)
-            if name in KEPT or there(need):
-                asked.append(name)
-            else:
-                lacks[name] = f"{name}{need.specifier}"
-    return lacks
+    lacks: dict[str, SpecifierSet] = {}
+    for _, need in needs(package):
+        name = canonicalize_name(need.name)
+        if name not in KEPT and not there(need):
+            lacks[name] = lacks.get(name, SpecifierSet()) & need.specifier
+    return {name: f"{name}{versions}" for name, versions in lacks.items()}
 
 
 def wanted(need: Requirement) -> bool:
@@ -45,11 +55,14 @@ def there(need: Requirement) -> bool:
         return False
 
 
-def old_jax() -> str:
-    """In words, if it is older than jmarl is tested with; "" if not."""
-    needs = [Requirement(words) for words in metadata.requires("jmarl") or ()]
-    old = [need for need in needs if need.name in KEPT and not there(need)]
-    return "".join(f", older than jmarl is tested with ({need})" for need in old)
+def other_jax() -> str:
+    """Who needs another, in words; "" if nobody does."""
+    asked = [
+        f"{needer} needs {need}"
+        for needer, need in needs("jmarl")
+        if need.name in KEPT and not there(need)
+    ]
+    return f"; {', '.join(asked)}" if asked else ""
 
 
 def main() -> None:
@@ -60,7 +73,7 @@ def main() -> None:
         pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps"]
         subprocess.run([*pip, *sorted(lacks)], check=True)
         tried |= lacks
-    print(f"jax is the one that was here, {metadata.version('jax')}{old_jax()}")
+    print(f"jax is the one that was here, {metadata.version('jax')}{other_jax()}")
 
 
 if __name__ == "__main__":
