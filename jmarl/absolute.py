@@ -19,13 +19,15 @@ def record_absolute(
     episodes: int | None = None,
     seed: int = 0,
     env: Environment[Any] | None = None,
+    compile_cache: str = "auto",
 ) -> tuple[dict[str, np.ndarray], dict[str, float]]:
     """Scores of each seed's best team, by name, [seeds] each; and the random policy's.
 
     On fresh episodes, by default ten times those of the run's evaluations. They are kept as
-    absolute.json in the run's folder, where `compare` finds them. `env` as `load_policy` takes it.
+    absolute.json in the run's folder, where `compare` finds them. `env` as `load_policy` takes it,
+    `compile_cache` as `train` does.
     """
-    keep_compiled()
+    keep_compiled(compile_cache)
     folder = folders.open_folder(run)
     asked = 10 * folder.experiment().run.eval_episodes if episodes is None else episodes
     episodes = within("episodes", asked, 1, 10**6)

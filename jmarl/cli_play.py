@@ -8,7 +8,7 @@ from rich.table import Table
 
 from jmarl.fields import ConfigError
 from jmarl.stderr import say
-from jmarl.terminal import CHECKPOINT, Parser, env_options, listed, show
+from jmarl.terminal import CHECKPOINT, COMPILE_CACHE, Parser, env_options, listed, show
 
 RECORD = (
     "play each seed's best team on ten times the episodes of the run's evaluations, and keep the "
@@ -23,6 +23,7 @@ def eval(words: list[str]) -> int:
     parser.add_argument("--episodes", help="of each team [320; with --record see there]")
     parser.add_argument("--seed", default="0", help="of the episodes [0]")
     parser.add_argument("--checkpoint", help=CHECKPOINT)
+    parser.add_argument("--compile-cache", default="auto", help=COMPILE_CACHE)
     parser.add_argument("--record", action="store_true", help=RECORD)
     parser.add_argument("--env.NAME", metavar="VALUE", help=ELSEWHERE)
     options, words = env_options(words)
@@ -31,18 +32,20 @@ def eval(words: list[str]) -> int:
     from jmarl.config import of_type
 
     seed = of_type("seed", args.seed, int)
-    given = {} if args.episodes is None else {"episodes": of_type("episodes", args.episodes, int)}
+    given: dict[str, Any] = {"seed": seed, "compile_cache": args.compile_cache}
+    if args.episodes is not None:
+        given["episodes"] = of_type("episodes", args.episodes, int)
     if not args.record:
         checkpoint = args.checkpoint or "newest"
         scores, floor = teams.evaluate(
-            args.run, seed=seed, checkpoint=checkpoint, env_options=options, **given
+            args.run, checkpoint=checkpoint, env_options=options, **given
         )
     elif options:
         raise ConfigError(f"record plays the run's own environment, got options {options}")
     elif args.checkpoint in (None, "best"):
         from jmarl.absolute import record_absolute
 
-        scores, floor = record_absolute(args.run, seed=seed, **given)
+        scores, floor = record_absolute(args.run, **given)
     else:
         raise ConfigError(f"checkpoint must be best with --record, got {args.checkpoint!r}")
     table = Table(
@@ -61,6 +64,7 @@ def crossplay(words: list[str]) -> int:
     parser.add_argument("--episodes", default="100", help="of each pairing of seeds [100]")
     parser.add_argument("--seed", default="0", help="of the episodes [0]")
     parser.add_argument("--checkpoint", default="newest", help=CHECKPOINT)
+    parser.add_argument("--compile-cache", default="auto", help=COMPILE_CACHE)
     told = "the PNG; numbers go beside it as JSON [crossplay-ENV.png in this folder]"
     parser.add_argument("--out", default="", help=told)
     args = vars(parser.parse_args(words))

@@ -4,7 +4,7 @@ from rich.table import Table
 
 from jmarl.comparison import iqm
 from jmarl.standings import in_words
-from jmarl.terminal import Parser, show
+from jmarl.terminal import COMPILE_CACHE, Parser, show
 
 ABOUT = (
     "Train every trial of a file for `wandb sweep`, without wandb: those that differ in numbers "
@@ -21,6 +21,7 @@ def sweep(words: list[str]) -> int:
     parser.add_argument("--seed", default="0", help="that random trials are drawn from [0]")
     told = "at most so many trials in one program [as the memory holds]"
     parser.add_argument("--together", default="1024", help=told)
+    parser.add_argument("--compile-cache", default="auto", help=COMPILE_CACHE)
     parser.add_argument("--quiet", action="store_true", help="no progress")
     args = parser.parse_args(words)
     from jmarl.config import within
@@ -32,7 +33,13 @@ def sweep(words: list[str]) -> int:
     count, seed = within("trials", args.trials, 1, most), within("seed", args.seed, 0, 2**31 - 1)
     asked = read_sweep(args.file, count, seed)
     together = within("together", args.together, 1, most)
-    path, found = run(asked, args.out, together=together, progress=not args.quiet)
+    path, found = run(
+        asked,
+        args.out,
+        together=together,
+        progress=not args.quiet,
+        compile_cache=args.compile_cache,
+    )
     names = list(asked.trials[0])
     table = Table("trial", *names, "seeds", f"IQM of last {asked.measure}")
     for swept in found:

@@ -43,15 +43,21 @@ class PartFolder(Folder):
 
 
 def run(
-    sweep: Sweep, out: str | Path = "", *, together: int = 1024, progress: bool = True
+    sweep: Sweep,
+    out: str | Path = "",
+    *,
+    together: int = 1024,
+    progress: bool = True,
+    compile_cache: str = "auto",
 ) -> tuple[Path, list[Swept]]:
     """Train all trials, at most `together` side by side; where they lie, and they, the best first.
 
     `out` is a folder, by default sweeps/<the file's name>; where these trials lie already, training
-    goes on. It gets a run folder without checkpoints for each trial, trial-000, ... Raises
+    goes on. It gets a run folder without checkpoints for each trial, trial-000, ...
+    `compile_cache` as `train` takes it. Raises
     ConfigError before anything is written.
     """
-    cache = keep_compiled()
+    cache = keep_compiled(compile_cache)
     path = folders.place("out", out or f"sweeps/{sweep.name}")
     plan = sweep.plan(sweep.trials[0])
     env = env_of(plan)

@@ -161,14 +161,16 @@ def evaluate(
     env: Environment[Any] | None = None,
     checkpoint: str | int = "newest",
     env_options: Mapping[str, Any] | None = None,
+    compile_cache: str = "auto",
 ) -> tuple[dict[str, np.ndarray], dict[str, float]]:
     """Scores of a run's teams on fresh episodes, by name, [seeds] each; and the random policy's.
 
-    `run` and `checkpoint` as `load_policy` takes them. `env_options` are those of the run's
-    environment that shall be others than in training (team sizes that were held out, say). Raises
-    ConfigError where they would change what agents see or do in size.
+    `run` and `checkpoint` as `load_policy` takes them, `compile_cache` as `train` does.
+    `env_options` are those of the run's environment that shall be others than in training (team
+    sizes that were held out, say). Raises ConfigError where they would change what agents see or do
+    in size.
     """
-    keep_compiled()
+    keep_compiled(compile_cache)
     episodes = within("episodes", episodes, 1, 10**6)
     if env_options:
         env = elsewhere(experiment_of(run), env, env_options)

@@ -11,6 +11,7 @@ from rich.table import Table
 from jmarl.fields import ConfigError
 
 CHECKPOINT = "newest, best (of each seed) or an iteration that is there [newest]"
+COMPILE_CACHE = "where compiled programs are kept between runs, or off [auto]"
 
 
 class Parser(argparse.ArgumentParser):

@@ -7,6 +7,7 @@ from jmarl.algorithms import ALL
 from jmarl.config import WHOLE, RunConfig, help_texts, hints, of_type, parse, require_setting
 from jmarl.fields import ConfigError
 from jmarl.preset_files import planned, recipe_of
+from jmarl.terminal import COMPILE_CACHE
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ FLAGS = {
     "preset": "a set of settings by name, see `jmarl algos`; other flags override it",
     "out": "the run's folder, new or empty [runs/ALGORITHM-ENV-TIME]",
     "resume": "go on with the run in this folder; --total-steps and what is saved may change",
-    "compile-cache": "where compiled programs are kept between runs, or off [auto]",
+    "compile-cache": COMPILE_CACHE,
     "env.NAME": "an option of the environment, as in --env.episode_limit 50; see `jmarl envs ENV`",
     "wandb": "off, offline or online: tell wandb too, a run for each seed [off]",
     "distributed": "one of several processes: auto, or HOST:PORT,N,I for process I of N [auto]",

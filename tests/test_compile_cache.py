@@ -6,6 +6,8 @@ from pathlib import Path
 import jax
 import pytest
 
+from jmarl.cli import command
+from jmarl.fields import ConfigError
 from jmarl.versions import keep_compiled
 
 SETTINGS = (
@@ -59,3 +61,24 @@ def test_a_cache_that_was_turned_off_stays_off(
 def test_a_bucket_holds_no_caches_of_xla() -> None:
     assert keep_compiled("gs://bucket/cache") == "gs://bucket/cache"
     assert jax.config.values["jax_persistent_cache_enable_xla_caches"] == "none"
+
+
+@pytest.mark.parametrize(
+    ("words", "module"),
+    [
+        ("train maddpg", "training"),
+        ("eval qmix/smax-3m", "teams"),
+        ("eval some/run --record", "absolute"),
+        ("sweep experiments/sweeps/qmix.yaml", "sweep"),
+    ],
+)
+def test_commands_that_compile_ask_where(
+    monkeypatch: pytest.MonkeyPatch, words: str, module: str
+) -> None:
+    def asked(folder: str = "auto") -> str:
+        raise ConfigError(f"asked for {folder}")
+
+    monkeypatch.setattr(f"jmarl.{module}.keep_compiled", asked)
+    monkeypatch.chdir(Path(__file__).parents[1])
+    with pytest.raises(ConfigError, match="asked for off"):
+        command([*words.split(), "--compile-cache", "off"])
