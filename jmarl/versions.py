@@ -2,6 +2,7 @@
 
 import os
 import platform
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -28,8 +29,14 @@ def versions() -> dict[str, Any]:
         "cpus": os.cpu_count(),
         "xla_flags": os.environ.get("XLA_FLAGS", ""),
         "matmul_precision": jax.config.values["jax_default_matmul_precision"] or "default",
-        "command": " ".join(["jmarl", *sys.argv[1:]]),
+        "command": command_line(),
     }
+
+
+def command_line() -> str:
+    """The words that this process was started with: `jmarl ...`, or another program's."""
+    program = Path(sys.argv[0] or "python").name
+    return shlex.join(["jmarl" if program == "__main__.py" else program, *sys.argv[1:]])
 
 
 def installed(package: str) -> str:

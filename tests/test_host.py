@@ -27,6 +27,7 @@ from jmarl.program import Program, schedule
 from jmarl.signals import Stop, Stopped
 from jmarl.sinks import JsonLines, keep_until
 from jmarl.types import EnvSpec
+from jmarl.versions import versions
 
 
 @pytest.fixture(scope="module")
@@ -60,11 +61,27 @@ def test_a_run_folder_holds_all_that_the_readme_says(trained: jmarl.Result) -> N
     }
     config = json.loads((run / "config.json").read_text())
     assert config["run"]["total_steps"] == 1200 and config["config"]["hidden_dim"] == [8, 8]
-    versions = json.loads((run / "versions.json").read_text())
-    assert versions["packages"]["jax"] == jax.__version__
+    made_by = json.loads((run / "versions.json").read_text())
+    assert made_by["packages"]["jax"] == jax.__version__
     assert (run / "curve.png").read_bytes()[:4] == b"\x89PNG"
     summary = json.loads((run / "summary.json").read_text())
     assert summary["seeds"] == 2 and np.isfinite(summary["random_return"])
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["/bin/jmarl", "train", "qmix", "--out", "my run"], "jmarl train qmix --out 'my run'"),
+        (["/site-packages/jmarl/__main__.py", "envs"], "jmarl envs"),
+        (["mine.py", "--fast"], "mine.py --fast"),
+        ([""], "python"),
+    ],
+)
+def test_a_record_tells_the_command_that_ran(
+    monkeypatch: pytest.MonkeyPatch, words: list[str], told: str
+) -> None:
+    monkeypatch.setattr("sys.argv", words)
+    assert versions()["command"] == told
 
 
 def test_metrics_are_json_lines_per_seed_that_count_true_steps(trained: jmarl.Result) -> None:

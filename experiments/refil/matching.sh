@@ -9,6 +9,7 @@
 #     experiments/refil/matching.sh                    a GPU
 # Then: jmarl compare runs/refil-matching/* --out COMPARED
 set -euo pipefail
+. "$(dirname "$0")/rivals.sh"
 out=${1:-runs/refil-matching} failed=0
 train() { # LABEL FLAGS...
   local run=$out/$1-$seed where
@@ -18,15 +19,7 @@ train() { # LABEL FLAGS...
 }
 for seed in ${SEEDS:-0 1 2 3 4}; do
   for rival in ${RIVALS:-oracle refil qmix}; do
-    case $rival in
-      oracle) train oracle --groups random_true ;;
-      released_oracle) train released_oracle --groups random_true --groups-known opening ;;
-      fixed_oracle) train fixed_oracle --groups true ;;
-      refil) train refil ;;
-      qmix) train qmix --groups none ;;
-      vdn) train vdn --mixer sum --groups none ;;
-      refil_vdn) train refil_vdn --mixer sum ;;
-    esac
+    train "$rival" $(settings "$rival")
   done
 done
 exit $failed

@@ -9,6 +9,7 @@
 # Then: python experiments/teams.py runs/refil-sz experiments/refil/results/sz
 #       python experiments/refil/by_size.py runs/refil-sz experiments/refil/results/sz
 set -euo pipefail
+. "$(dirname "$0")/rivals.sh"
 out=${1:-runs/refil-sz}
 small="--env.rotated_starts false --num-envs 8 --batch-size 4 --episodes-per-update 1
   --buffer-size 2048 --warmup-episodes 64 --optimiser adam --td-lambda 0.6 --target-update-interval 100
@@ -20,11 +21,6 @@ train() { # LABEL FLAGS...
 }
 for team in ${TEAMS:-3to8 3to5}; do
   for rival in ${RIVALS:-refil qmix vdn refil_vdn}; do
-    case $rival in
-      refil) train refil ;;
-      qmix) train qmix --groups none ;;
-      vdn) train vdn --mixer sum --groups none ;;
-      refil_vdn) train refil_vdn --mixer sum ;;
-    esac
+    train "$rival" $(settings "$rival")
   done
 done
