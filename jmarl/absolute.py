@@ -19,7 +19,7 @@ def record_absolute(
     episodes: int | None = None,
     seed: int = 0,
     env: Environment[Any] | None = None,
-    compile_cache: str = "auto",
+    compile_cache: str | Path = "auto",
 ) -> tuple[dict[str, np.ndarray], dict[str, float]]:
     """Scores of each seed's best team, by name, [seeds] each; and the random policy's.
 
@@ -31,6 +31,7 @@ def record_absolute(
     folder = folders.open_folder(run)
     asked = 10 * folder.experiment().run.eval_episodes if episodes is None else episodes
     episodes = within("episodes", asked, 1, 10**6)
+    seed = within("seed", seed, 0, 2**31 - 1)
     program, learners, best = trained(folder, env, "best")
     scores = fresh_scores(program, learners, episodes, seed)
     with told(folder.path / ABSOLUTE):

@@ -29,14 +29,12 @@ def eval(words: list[str]) -> int:
     options, words = env_options(words)
     args = parser.parse_args(words)
     from jmarl import teams
-    from jmarl.config import of_type
 
-    seed = of_type("seed", args.seed, int)
-    given: dict[str, Any] = {"seed": seed, "compile_cache": args.compile_cache}
+    given: dict[str, Any] = {"seed": args.seed, "compile_cache": args.compile_cache}
     if args.episodes is not None:
-        given["episodes"] = of_type("episodes", args.episodes, int)
+        given["episodes"] = args.episodes
     if not args.record:
-        checkpoint = args.checkpoint or "newest"
+        checkpoint = "newest" if args.checkpoint is None else args.checkpoint
         scores, floor = teams.evaluate(
             args.run, checkpoint=checkpoint, env_options=options, **given
         )

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from jmarl import __version__
-from jmarl.config import find
+from jmarl.config import find, several
 from jmarl.evaluations import is_rate, read, telling
 from jmarl.fields import ConfigError
 from jmarl.statistics import (
@@ -208,11 +208,13 @@ def compare(
     (episode_return, win_rate, ...), by default returns and what the environment tells. Raises
     ConfigError for what cannot be read or compared.
     """
-    if not runs:
+    if not several("runs", runs):
         raise ConfigError("runs must be at least one, got none")
     found = variants([read(run) for run in runs], by)
     known = dict.fromkeys(name for variant in found for name in variant.scores)
-    asked = [find(name, list(known), "measure of these runs") for name in measures]
+    asked = [
+        find(name, list(known), "measure of these runs") for name in several("measures", measures)
+    ]
     asked = asked or [name for variant in found for name in telling(variant.scores)]
     return Comparison(tuple(found), tuple(measured(name, found) for name in dict.fromkeys(asked)))
 

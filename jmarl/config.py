@@ -7,6 +7,7 @@ import math
 import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from jmarl.algorithms import ALL
@@ -184,7 +185,7 @@ def allowed(hint: Any) -> str:
 
 def of_type(name: str, value: Any, hint: Any) -> Any:
     """`value`, or the text of one, as a setting of this type; 2e6 is a whole number too."""
-    value = value.item() if hasattr(value, "item") else value  # numpy's numbers
+    value = value.tolist() if hasattr(value, "tolist") else value  # numpy's numbers
     read: Any = parse(value) if isinstance(value, str) and hint is not str else value
     if get_origin(hint) is tuple:
         entries = tuple(read) if isinstance(read, tuple | list) else (read,)
@@ -199,6 +200,13 @@ def of_type(name: str, value: Any, hint: Any) -> Any:
     elif type(read) in (int, float) and math.isfinite(read) and hint(read) == read:
         return hint(read)
     raise ConfigError(f"{name} must be {allowed(hint)}, got {value!r}")
+
+
+def several(name: str, values: Any) -> Any:
+    """`values`; ConfigError for a text or path, whose letters would stand for many."""
+    if isinstance(values, str | Path):
+        raise ConfigError(f"{name} must be a list, got {str(values)!r} alone")
+    return values
 
 
 def within(name: str, value: Any, low: int, high: int) -> int:

@@ -11,11 +11,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from jmarl import folder as folders
-from jmarl.config import within
+from jmarl.config import several, within
 from jmarl.fields import ConfigError
 from jmarl.files import told, write_whole
 from jmarl.pairings import Crossplay, mixed, pairing_keys
-from jmarl.program import Program
+from jmarl.program import Program, key_of_play
 from jmarl.recording import place_of
 from jmarl.teams import iteration_of, trained
 from jmarl.types import Environment, Key, Metrics
@@ -38,7 +38,7 @@ def crossplay(
     seed: int = 0,
     checkpoint: str | int = "newest",
     env: Environment[Any] | None = None,
-    compile_cache: str = "auto",
+    compile_cache: str | Path = "auto",
 ) -> Crossplay:
     """Let every run's first team meet every run's second team, each seed's each seed's.
 
@@ -49,7 +49,7 @@ def crossplay(
     """
     episodes = within("episodes", episodes, 1, 10**5)
     seed = within("seed", seed, 0, 2**31 - 1)
-    if len(runs) < 2:
+    if len(several("runs", runs)) < 2:
         raise ConfigError(f"runs must be at least two, got {len(runs)}")
     if checkpoint not in ("newest", "best"):
         checkpoint = iteration_of(checkpoint)
@@ -62,7 +62,7 @@ def crossplay(
         for name, folder in zip(names, opened, strict=True)
     ]
     refuse_other_teams(sides)
-    key = jax.random.key(seed)
+    key = key_of_play(seed)
     scores = {
         (i, j): meet(first, second, episodes, key)
         for i, first in enumerate(sides)

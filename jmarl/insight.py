@@ -13,6 +13,7 @@ from jmarl.algorithms import ALL
 from jmarl.config import find, of_type
 from jmarl.fields import ConfigError
 from jmarl.files import told, write_whole
+from jmarl.program import key_of_play
 from jmarl.recording import (
     HASTE,
     Attended,
@@ -100,7 +101,7 @@ def parted(names: Sequence[str]) -> tuple[str, Sequence[str]]:
     is_path = "/" in names[0] or folders.place("run", names[0]).is_dir()
     if names[0] not in known and is_path:
         return CURVES, names
-    return find(names[0], known, "plot"), names[1:]
+    return find(names[0], known, "plot or run"), names[1:]
 
 
 def help_text() -> str:
@@ -118,7 +119,7 @@ def attention(
     seed: int = 0,
     team_seed: int | None = None,
     env: Environment[Any] | None = None,
-    compile_cache: str = "auto",
+    compile_cache: str | Path = "auto",
 ) -> Attended:
     """Whom the algorithm of a run's team attends to in one greedy episode.
 
@@ -135,7 +136,7 @@ def intrinsic(
     seed: int = 0,
     team_seed: int | None = None,
     env: Environment[Any] | None = None,
-    compile_cache: str = "auto",
+    compile_cache: str | Path = "auto",
 ) -> Intrinsic:
     """What the learned intrinsic reward of a run's team makes of one greedy episode.
 
@@ -150,7 +151,7 @@ def watch(
     seed: int,
     team_seed: int | None,
     env: Environment[Any] | None,
-    compile_cache: str,
+    compile_cache: str | Path,
 ) -> Any:
     """What a run's team shows of an episode, as `seen_by` tells it."""
     seed = Settings(seed=seed).seed
@@ -158,7 +159,7 @@ def watch(
     refuse_without(what, folders.open_folder(run))
     wanted = None if team_seed is None else of_type("team_seed", team_seed, int)
     team = load_policy(run, wanted, env)
-    played = record(team.env, team.policy, jax.random.key(seed), 1)
+    played = record(team.env, team.policy, key_of_play(seed), 1)
     return seen_by(team, what, played)[0]
 
 
@@ -207,7 +208,7 @@ def plot(
     seed: int = 0,
     team_seed: int | None = None,
     env: Environment[Any] | None = None,
-    compile_cache: str = "auto",
+    compile_cache: str | Path = "auto",
 ) -> tuple[Path, Attended | Intrinsic]:
     """Draw `what` ("attention", "intrinsic") over an episode to the PNG `out`, by default
     WHAT-ENV.png.

@@ -153,7 +153,7 @@ class Loop:
             actors = open_actors(self.env, policy, cfg.num_envs, open_key)
         actors, (steps, episodes) = self.acted(policy, actors, act_key, cfg.rollout_length)
         memory = self.memory.add(run.memory, transition(steps, actors), clock)
-        return Run(run.learner, memory, actors, key), tally(steps, episodes)
+        return Run(run.learner, memory, actors, key), tally(steps, episodes, first=cfg.episodic)
 
     def learn(self, run: Run, clock: Clock) -> tuple[Run, Metrics]:
         """`updates_per_rollout` gradient steps; metrics stacked."""
@@ -187,16 +187,24 @@ class Loop:
 
     def play(self, policy: Any, key: Key) -> Metrics:
         """The first episode of each of `eval_episodes` environments under a policy."""
+        return means(self.env.spec, self.first(policy, key))
+
+    def first(self, policy: Any, key: Key) -> Episode:
+        """These episodes, [eval_episodes, ...]; zeros for one that has no end within the limit."""
         reset_key, act_key = jax.random.split(key)
         actors = self.shared(open_actors(self.env, policy, self.cfg.eval_episodes, reset_key))
         limit = self.env.spec.episode_limit
         _, (steps, episodes) = self.acted(policy, actors, act_key, limit)
-        first = first_episodes(steps, episodes)
-        return {
-            **scores(self.env.spec, first.returns.mean(0)),
-            "episode_length": first.length.astype(jnp.float32).mean(),
-            **{name: value.mean() for name, value in first.info.items()},
-        }
+        return first_episodes(steps, episodes)
+
+
+def means(spec: EnvSpec, episodes: Episode) -> Metrics:
+    """Named scores of episodes [B, ...]."""
+    return {
+        **scores(spec, episodes.returns.mean(0)),
+        "episode_length": episodes.length.astype(jnp.float32).mean(),
+        **{name: value.mean() for name, value in episodes.info.items()},
+    }
 
 
 def scores(spec: EnvSpec, returns: Array) -> Metrics:

@@ -25,6 +25,8 @@ def make_algorithm(name: str, spec: EnvSpec, preset: str = "", **settings: Any) 
 
     Raises ConfigError for unknown names and settings out of bounds.
     """
+    if not isinstance(spec, EnvSpec):
+        raise ConfigError(f"spec must be an environment's EnvSpec, got {spec!r}")
     known = hints(type(find(name, ALL, "algorithm").config))
     for setting in settings:
         find(setting, known, f"setting of {name} itself")
@@ -45,10 +47,20 @@ def plan_of(
         given = {**settings, "env": own_name(env)} if env else settings
         plan = planned(algorithm, preset, env_options, given)
         return replace(plan, run=replace(plan.run, env=own_name(plan.run.env)))
+    require_env(env)
     if env_options:
         raise ConfigError(f"env_options are for environments by name, got {dict(env_options)}")
     plan = planned(algorithm, preset, settings={**settings, "env": env.spec.name})
     return replace(plan, env_options={}, own_env=True)
+
+
+def require_env(env: Any) -> Environment[Any]:
+    """`env`; ConfigError for what is none: a class or function that makes one, say."""
+    if isinstance(env, type) or not all(hasattr(env, x) for x in ("spec", "reset", "step")):
+        raise ConfigError(
+            f"env must be a name, or an environment with spec, reset and step, got {env!r}"
+        )
+    return env
 
 
 def own_name(name: str) -> str:
@@ -83,6 +95,7 @@ def env_again(plan: Experiment, env: str | Environment[Any]) -> Environment[Any]
     """The environment to go on in: the one handed over, if it has the name of the run's."""
     if isinstance(env, str):
         return env_of(plan)
+    require_env(env)
     if env.spec.name != plan.run.env:
         raise ConfigError(f"env must be the run's, {plan.run.env!r}, got {env.spec.name!r}")
     return env

@@ -14,7 +14,7 @@ from jax import Array
 from jmarl.config import Experiment
 from jmarl.exploration import uniform_policy
 from jmarl.fields import ConfigError
-from jmarl.loop import Loop, LoopConfig, Run
+from jmarl.loop import Loop, LoopConfig, Run, means
 from jmarl.mesh import parse, parted, require_even
 from jmarl.networks.rows import apart
 from jmarl.rollout import Tally
@@ -319,15 +319,34 @@ class Program:
         )
 
     def random_return(self) -> dict[str, float]:
-        """Scores of the uniform policy over `RANDOM_EPISODES` episodes."""
+        """Scores of the uniform policy over `RANDOM_EPISODES` episodes.
+
+        Raises ConfigError if one of them has no end: others would count as nothing earned, too.
+        """
         shape = LoopConfig(eval_episodes=RANDOM_EPISODES, spread=self.mesh.size > 1)
         loop = self.loop(self.experiment.config)
         loop = replace(loop, cfg=shape, shared=partial(parted, self.mesh))
-        function = lambda key, config: loop.play(uniform_policy(self.env.spec), key)
+
+        def function(key: Key, config: Any) -> tuple[Metrics, Array]:
+            first = loop.first(uniform_policy(self.env.spec), key)
+            return means(self.env.spec, first), (first.length == 0).sum()
+
         everywhere = self.mesh.everywhere
         places = (everywhere,), everywhere
         play = self.compiled("random", function, places, key := jax.random.key(2**31 - 1))
-        return {name: float(x) for name, x in play(key).items()}
+        found, endless = play(key)
+        if endless:
+            raise ConfigError(
+                f"env must end each episode within its episode_limit, "
+                f"{self.env.spec.episode_limit} steps, got {endless:,} of {RANDOM_EPISODES:,} "
+                f"random ones that go on: jmarl_envs.TimeLimit(env) truncates them"
+            )
+        return {name: float(x) for name, x in found.items()}
+
+
+def key_of_play(seed: int) -> Key:
+    """Of what trained teams play: none of the keys that a training of this seed draws from."""
+    return jax.random.fold_in(jax.random.key(seed), 2**31)
 
 
 def with_trials(experiment: Experiment, trials: Sequence[Mapping[str, float]]) -> tuple[Any, Any]:

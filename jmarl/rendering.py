@@ -5,7 +5,6 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 
 import jmarl_envs
@@ -18,6 +17,7 @@ from jmarl.files import told, write_whole
 from jmarl.insight import seen_by, those_with
 from jmarl.making import env_of, make_env
 from jmarl.overlay import overlaid
+from jmarl.program import key_of_play
 from jmarl.recording import Format, Overlay, Player, Rendered, Settings, places_of, record
 from jmarl.teams import Team, experiment_of, load_policy
 from jmarl.types import Environment, Policy
@@ -41,7 +41,7 @@ def render(
     team_seed: int | None = None,
     env: Environment[Any] | None = None,
     env_options: Mapping[str, Any] | None = None,
-    compile_cache: str = "auto",
+    compile_cache: str | Path = "auto",
 ) -> Rendered:
     """Play `episodes` and write them as <environment>.gif and .mp4, or to `out`.
 
@@ -58,7 +58,7 @@ def render(
     env, player, name, team = players(what, asked.policy, team_seed, env, env_options or {})
     shown = shown_on_top(asked.overlay, team, name)
     paths = places_of(out, asked.format, env.spec.name)
-    played = record(env, player, jax.random.key(asked.seed), asked.episodes)
+    played = record(env, player, key_of_play(asked.seed), asked.episodes)
     takes = [Take(*plain(played).episode(nth)) for nth in range(asked.episodes)]
     many = asked.episodes > 1
     headings = [f"episode {nth}, " * many for nth, _ in enumerate(takes, 1)]

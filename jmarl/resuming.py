@@ -117,11 +117,12 @@ def require_sound_metrics(fit: Fit) -> None:
 
 
 def refuse_shorter(program: Program, meta: Mapping[str, Any]) -> None:
-    if program.schedule.chunks < meta["chunks_done"]:
-        raise ConfigError(
-            f"total_steps must be at least the {min(meta['env_steps']):,} that are done, "
-            f"got {program.experiment.run.total_steps:,}"
-        )
+    """ConfigError for fewer steps than are done; as many as before are no fewer, though the last
+    rollout and evaluation went beyond them."""
+    asked, done = program.experiment.run.total_steps, min(meta["env_steps"])
+    same = asked == meta["config"]["run"]["total_steps"]
+    if program.schedule.chunks < meta["chunks_done"] or (asked < done and not same):
+        raise ConfigError(f"total_steps must be at least the {done:,} that are done, got {asked:,}")
 
 
 def pass_over(folder: Folder, found: checkpoint.Found) -> None:

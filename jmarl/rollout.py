@@ -196,13 +196,14 @@ class Tally(struct.PyTreeNode):
     info: Metrics  # [] each
 
 
-def tally(steps: Step, episodes: Episode) -> Tally:
-    """Sums over [T, B] of the episodes that finish there."""
-    ended = steps.terminated | steps.truncated
-    total = lambda x: tree_where(ended, x, jnp.zeros_like(x)).sum((0, 1))
+def tally(steps: Step, episodes: Episode, *, first: bool = False) -> Tally:
+    """Sums over [T, B] of the episodes that finish there; with `first`, of each environment's first
+    alone: where rollouts cut what follows, it is short episodes that still finish."""
+    counted = first_ends(steps) if first else steps.terminated | steps.truncated
+    total = lambda x: tree_where(counted, x, jnp.zeros_like(x)).sum((0, 1))
     return Tally(
         env_steps=steps.valid.sum(),
-        episodes=ended.sum(),
+        episodes=counted.sum(),
         returns=total(episodes.returns),
         length=total(episodes.length),
         info=jax.tree.map(total, episodes.info),
@@ -210,7 +211,14 @@ def tally(steps: Step, episodes: Episode) -> Tally:
 
 
 def first_episodes(steps: Step, episodes: Episode) -> Episode:
-    """Each environment's first finished episode, [B, ...]; T must be at least the limit."""
-    ended = steps.terminated | steps.truncated
-    first = ended & (jnp.cumsum(ended, 0) == 1)
+    """Each environment's first finished episode, [B, ...]; T must be at least the limit.
+
+    Zeros where none finishes."""
+    first = first_ends(steps)
     return jax.tree.map(lambda x: tree_where(first, x, jnp.zeros_like(x)).sum(0), episodes)
+
+
+def first_ends(steps: Step) -> Array:
+    """[T, B] where each environment's first episode finishes."""
+    ended = steps.terminated | steps.truncated
+    return ended & (jnp.cumsum(ended, 0) == 1)

@@ -16,9 +16,9 @@ from jmarl import weights, zoo
 from jmarl.config import Experiment, of_type, within
 from jmarl.fields import ConfigError
 from jmarl.folder import Folder
-from jmarl.making import env_of
+from jmarl.making import env_of, require_env
 from jmarl.mesh import parse
-from jmarl.program import Program
+from jmarl.program import Program, key_of_play
 from jmarl.resuming import tell
 from jmarl.types import Environment, Key, Policy, Transition, View
 from jmarl.versions import keep_compiled
@@ -100,7 +100,7 @@ def exported(
     """The only team that is in a file."""
     plan = saved.experiment
     plan = replace(plan, run=replace(plan.run, seed=saved.seed, seeds=1, mesh=""))
-    program = Program(env or env_of(plan), plan)
+    program = Program(env_of(plan) if env is None else require_env(env), plan)
     learner = saved.learner(program.loop(plan.config).algorithm, program.env.spec)
     return program, jax.tree.map(lambda x: x[None], learner), [saved.score]
 
@@ -116,7 +116,7 @@ def trained(
 ) -> tuple[Program, Any, list[float]]:
     """A run's program, learners [S, ...] and what they evaluated as [S]."""
     plan = placeable(folder.experiment())
-    program = Program(env or env_of(plan), plan)
+    program = Program(env_of(plan) if env is None else require_env(env), plan)
     part = "best" if checkpoint == "best" else "learner"
     at = None if checkpoint in ("newest", "best") else iteration_of(checkpoint)
     found, learners = read(folder, at, part, program.state.learner)
@@ -161,7 +161,7 @@ def evaluate(
     env: Environment[Any] | None = None,
     checkpoint: str | int = "newest",
     env_options: Mapping[str, Any] | None = None,
-    compile_cache: str = "auto",
+    compile_cache: str | Path = "auto",
 ) -> tuple[dict[str, np.ndarray], dict[str, float]]:
     """Scores of a run's teams on fresh episodes, by name, [seeds] each; and the random policy's.
 
@@ -172,6 +172,7 @@ def evaluate(
     """
     keep_compiled(compile_cache)
     episodes = within("episodes", episodes, 1, 10**6)
+    seed = within("seed", seed, 0, 2**31 - 1)
     if env_options:
         env = elsewhere(experiment_of(run), env, env_options)
     program, learners, _ = teams_of(run, env, checkpoint)
@@ -206,5 +207,5 @@ def fresh_scores(
         loop = replace(loop, cfg=replace(loop.cfg, eval_episodes=episodes))
         return loop.play(loop.algorithm.exploit(learner), key)
 
-    keys = jax.random.split(jax.random.key(seed), len(program.seeds))
+    keys = jax.random.split(key_of_play(seed), len(program.seeds))
     return jax.device_get(jax.jit(jax.vmap(play))(learners, keys))

@@ -60,15 +60,14 @@ def git_commit(folder: Path) -> str:
         return ""
 
 
-def keep_compiled(folder: str = "auto") -> str:
+def keep_compiled(folder: str | Path = "auto") -> str:
     """Keep compiled programs in `folder` between processes; "off" keeps none.
 
     auto is $JAX_COMPILATION_CACHE_DIR if set, else $XDG_CACHE_HOME/jmarl/xla (~/.cache/jmarl/xla).
     Returns the place in words. One that cannot be written is not used: on a GPU XLA would end the
     run there.
     """
-    if folder == "auto":
-        folder = usual_cache()
+    folder = usual_cache() if folder == "auto" else str(folder)
     reason = "" if folder == "off" or "://" in folder else unwritable(Path(folder))
     keep = folder != "off" and not reason
     jax.config.update("jax_enable_compilation_cache", keep)

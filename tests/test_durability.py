@@ -23,9 +23,11 @@ import jmarl
 from jmarl import checkpoint, files, program
 from jmarl.best import Best
 from jmarl.cli import main
+from jmarl.fields import ConfigError
 from jmarl.folder import Folder
 from jmarl.lock import locked
 from jmarl.program import Program, Schedule, lasting
+from jmarl.resuming import refuse_shorter
 
 OFTEN = {**TINY, "checkpoint_minutes": 0, "keep_checkpoints": 99}
 LONGER = 1600  # steps, in chunks of the same length
@@ -341,6 +343,19 @@ def test_a_longer_run_keeps_its_chunks(trained: jmarl.Result) -> None:
     longer = replace(plan, run=replace(plan.run, total_steps=1560))
     assert Program(env, longer).schedule.rollouts_per_chunk != 5
     assert Program(env, longer, begun).schedule == replace(begun, evaluations=4)
+
+
+@pytest.mark.parametrize("steps", [5, 1300, 1599])
+def test_a_run_is_not_called_shorter_than_it_is(trained: jmarl.Result, steps: int) -> None:
+    """Its last rollouts may go beyond the steps asked; these may be asked again."""
+    env, plan = jmarl.make_env("toy/parts", actions="simplex"), trained.experiment
+    begun = Schedule(rollouts_per_chunk=80, chunks_per_evaluation=1, evaluations=1)
+    meta = {"chunks_done": 1, "env_steps": [1601, 1600], "config": plan.as_json()}
+    asked = lambda n: Program(env, replace(plan, run=replace(plan.run, total_steps=n)), begun)
+    for enough in (plan.run.total_steps, 1600):
+        refuse_shorter(asked(enough), meta)
+    with pytest.raises(ConfigError, match=f"at least the 1,600 that are done, got {steps:,}"):
+        refuse_shorter(asked(steps), meta)
 
 
 REFUSED = {

@@ -20,13 +20,14 @@ from jmarl import checkpoint
 from jmarl import folder as folders
 from jmarl.cli import main
 from jmarl.config import experiment
+from jmarl.fields import ConfigError
 from jmarl.fit import Fit
 from jmarl.folder import Folder, open_folder
 from jmarl.making import env_of, own_name
-from jmarl.program import Program, schedule
+from jmarl.program import Program, key_of_play, schedule
 from jmarl.signals import Stop, Stopped
 from jmarl.sinks import JsonLines, keep_until
-from jmarl.types import EnvSpec
+from jmarl.types import Environment, EnvSpec, Key, Outcome
 from jmarl.versions import versions
 
 
@@ -82,6 +83,39 @@ def test_a_record_tells_the_command_that_ran(
 ) -> None:
     monkeypatch.setattr("sys.argv", words)
     assert versions()["command"] == told
+
+
+class Endless:
+    """Another environment, some of whose episodes have no end."""
+
+    def __init__(self, env: Environment[Any]) -> None:
+        self.env, self.spec, self.reset = env, env.spec, env.reset
+
+    def step(self, state: Any, action: Any, key: Key) -> tuple[Any, Outcome]:
+        state, out = self.env.step(state, action, key)
+        return state, out.replace(truncated=out.truncated & (out.reward[0] > 0))
+
+
+def test_episodes_without_an_end_are_refused(tmp_path: Path) -> None:
+    """They would count as nothing earned."""
+    env = Endless(jmarl.make_env("toy/parts", actions="simplex"))
+    with pytest.raises(ConfigError, match=r"env must end .* got .* of 4,096 random .*TimeLimit"):
+        jmarl.train("maddpg", env, out=tmp_path / "run", **TINY)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("seed", [0, 1, 7])
+def test_what_is_played_later_draws_from_keys_of_its_own(seed: int) -> None:
+    """None of those that training with the same seed splits off, down to the third split."""
+
+    def below(keys: jax.Array, levels: int) -> set[tuple[int, ...]]:
+        mine = {tuple(row) for row in np.asarray(jax.random.key_data(keys)).tolist()}
+        return mine.union(*(below(jax.random.split(key, 3), levels - 1) for key in keys[:levels]))
+
+    root = jax.random.key(seed)
+    trained, played = jax.random.split(root, 2), key_of_play(seed)
+    assert not below(trained, 3) & below(jax.random.split(played, 2), 3)
+    assert below(trained, 3) & below(jax.random.split(root, 2), 3), "else this could not fail"
 
 
 def test_metrics_are_json_lines_per_seed_that_count_true_steps(trained: jmarl.Result) -> None:

@@ -209,6 +209,17 @@ def test_episodic_rollouts_open_fresh_episodes() -> None:
         assert all(opened) == episodic
 
 
+def test_what_a_rollout_cuts_makes_no_score_of_short_episodes() -> None:
+    """Lengths are uniform from 1 to 4. Of the episodes that follow a rollout's first ones, the short
+    ones finish before it ends."""
+    loop = loop_of(episodic=True, num_envs=1000)
+    run, _ = jit(loop.start)(jax.random.key(6))
+    _, score = jit(loop.collect)(run, jnp.int32(WARM))
+    assert score.episodes == 1000
+    np.testing.assert_allclose(score.length / score.episodes, 2.5, atol=0.15)
+    assert score.env_steps > 1000 * 4, "the others' steps count"
+
+
 def test_evaluation_is_the_mean_of_each_environments_first_episode() -> None:
     """Of the exploiting policy; equal keys, equal scores; training's actors are left alone."""
     loop = loop_of()

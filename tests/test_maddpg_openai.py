@@ -1,5 +1,5 @@
 """`Maddpg.update` under the `openai` preset against openai/maddpg's sweep, written anew from its
-description (specs/actor_critic.md 1.1, read in maddpg/trainer/maddpg.py).
+description (openai/maddpg 3ceefa0, maddpg/trainer/maddpg.py).
 
 Nothing is recorded here: of jmarl's learner only its first networks, masks and noise are taken. The
 sweep below has one list of layers per network, of that agent's own sizes, and a loop over the

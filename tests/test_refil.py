@@ -94,7 +94,7 @@ def values(batch: Transition) -> Any:
 
 
 def test_attention_is_what_agents_give_to_agents() -> None:
-    """By the formula (specs/value.md 5.1), at the first view of each environment."""
+    """By the formula, at the first view of each environment."""
     algorithm = made()
     learner = learner_of(algorithm)
     told = jit(algorithm.attention)(learner, batch())
@@ -119,7 +119,7 @@ START = jnp.array([[True], [False]])
 
 
 def test_masks_by_hand() -> None:
-    """Two agents, two others, an empty slot (specs/value.md 5.5). Nobody is among the others of
+    """Two agents, two others, an empty slot. Nobody is among the others of
     its own; who comes later was in no group as the episode opened."""
     sides = jnp.broadcast_to(jnp.array([1, 0, 1, 0, 1]) == 1, (2, 1, 5))
     absent = jnp.array([[[0, 0, 0, 0, 1]], [[0, 0, 0, 0, 0]]]) == 1
@@ -144,7 +144,7 @@ def test_oracles_know_the_true_groups(rule: Any, row: list[int]) -> None:
 
 @pytest.mark.parametrize(("rule", "row"), [("true", [1, 1, 1, 1]), ("random_true", [1, 0, 1, 0])])
 def test_released_oracles_know_the_true_groups_as_episodes_open(rule: Any, row: list[int]) -> None:
-    """Later all are in one group, or in the random ones (specs/value.md 5.7)."""
+    """Later all are in one group, or in the random ones."""
     sides = jnp.broadcast_to(jnp.array([1, 0, 1, 0]) == 1, (2, 1, 4))
     outside = jnp.broadcast_to(jnp.array([0, 0, 1, 1]) == 1, (2, 1, 1, 4))
     around = Entities(jnp.zeros((2, 1, 4, 1)), jnp.zeros((2, 1, 4), bool), outside, outside)
@@ -366,7 +366,7 @@ def test_sizes_on_group_matching_are_the_released() -> None:
 
 # --- settings -------------------------------------------------------------------------------------
 
-RELEASED = {  # specs/value.md section 7
+RELEASED = {  # the configs of REFIL ffe23a1
     "optimiser": "rmsprop",
     "rms_decay": 0.99,
     "rms_eps": 1e-5,

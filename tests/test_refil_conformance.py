@@ -1,5 +1,5 @@
 """REFIL on a batch and parameters made of sines, against numbers that the authors' code gave for
-them (specs/value.md 11; six digits, float32)."""
+them (REFIL ffe23a1; six digits, float32)."""
 
 from collections.abc import Iterator
 from functools import cache, partial

@@ -14,7 +14,7 @@ from jmarl.fields import ConfigError, check
 from jmarl.types import Clock
 
 FAMILY = ("iql", "vdn", "qmix", "qatten", "qtran")
-# specs/value.md section 7; PyMARL2's own files for IQL and QTRAN
+# the configs of PyMARL c971afd; PyMARL2's own files for IQL and QTRAN
 PYMARL = {
     "optimiser": "rmsprop",
     "rms_decay": 0.99,

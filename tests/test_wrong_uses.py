@@ -85,6 +85,8 @@ USES: dict[str, Says] = {  # words after `jmarl`, or Python
         *("team_algorithms", "'foo'", "adversaries, good"),
     ),
     "train qmix --env grid/fetch --n-step 3 --td-lambda 0.6": ("td_lambda", "0.6", "n_step"),
+    "train qmix --episodes-per-update 1e-9": ("episodes_per_update", "1e-09", "at least 6.4e-05"),
+    "train maddpg --env-steps-per-update 1e-320": ("env_steps_per_update", "1e-320", "at least"),
     # train: devices, wandb, folders
     "train qmix --env matrix/two_step --mesh gpu=2": ("mesh", "'gpu=2'", "seed=2,env=4"),
     "train qmix --mesh seed=3 --seeds 4": ("seeds", "4", "a multiple of the mesh's seed=3"),
@@ -122,6 +124,10 @@ USES: dict[str, Says] = {  # words after `jmarl`, or Python
     "eval nowhere": ("run", "'nowhere'", "the folder of a run"),
     "eval RUN --episodes many": ("episodes", "'many'", "a whole number"),
     "eval RUN --episodes 0": ("episodes", "0", "between 1 and 1,000,000"),
+    "eval RUN --seed 4294967296": ("seed", "4,294,967,296", "between 0 and 2,147,483,647"),
+    "eval RUN --seed 1.5": ("seed", "'1.5'", "a whole number"),
+    "eval RUN --record --seed -1": ("seed", "-1", "between 0"),
+    "eval RUN --checkpoint ''": ("checkpoint", "''", "newest, best"),
     "eval RUN --checkpoint first": ("checkpoint", "'first'", "newest, best"),
     "eval RUN --record --checkpoint 7": ("checkpoint", "'7'", "best with --record"),
     "eval RUN --sed 3": ("arguments", "--sed", "see jmarl eval --help"),
@@ -131,6 +137,7 @@ USES: dict[str, Says] = {  # words after `jmarl`, or Python
     "render toy/echo --policy clever": ("policy", "'clever'", "auto, random, trained"),
     "render toy/echo --pixel 90": ("flag", "'pixel'", "did you mean 'pixels'?"),
     "render toy/echo --out nowhere/x.gif": ("out", "'nowhere/x.gif'", "a folder that exists"),
+    "plot nope": ("plot or run", "'nope'", "there is curves, attention"),
     "plot atention RUN": ("plot", "'atention'", "did you mean 'attention'?"),
     "plot attention RUN": ("attention", "a run of qmix", "maac or qatten or refil"),
     "plot curves RUN --colour red": ("flag", "'colour'", "out, measure, by"),
@@ -155,6 +162,13 @@ USES: dict[str, Says] = {  # words after `jmarl`, or Python
     "jmarl.resume('RUN', seeds=3)": ("seeds", "3", "may change"),
     "jmarl.load_policy('nowhere')": ("run", "'nowhere'", "the folder of a run"),
     "jmarl.compare([])": ("runs", "none", "at least one"),
+    "jmarl.compare('RUN')": ("runs", "'RUN' alone", "a list"),
+    "jmarl.compare(['RUN'], measures='reward')": ("measures", "'reward' alone", "a list"),
+    "jmarl.crossplay('RUN')": ("runs", "'RUN' alone", "a list"),
+    "jmarl.train('vdn', list)": ("env", "<class 'list'>", "a name, or an environment with spec"),
+    "jmarl.train('vdn', jmarl.make_env)": ("env", "<function make_env", "an environment with spec"),
+    "jmarl.make_algorithm('qmix', 'smax/3m')": ("spec", "'smax/3m'", "an environment's EnvSpec"),
+    "jmarl.load_policy('zoo/qmix-matrix-two_step', env='x')": ("env", "'x'", "an environment with"),
 }
 
 

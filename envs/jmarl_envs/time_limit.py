@@ -9,6 +9,7 @@ from flax import struct
 from jax import Array
 
 from jmarl.types import Environment, EnvSpec, Key, Outcome, View
+from jmarl_envs.catalogue import BadOption
 from jmarl_envs.scene import Scene
 
 S = TypeVar("S")
@@ -30,7 +31,7 @@ class TimeLimit(Generic[S]):
     def __init__(self, env: Environment[S], episode_limit: int | None = None) -> None:
         limit = env.spec.episode_limit if episode_limit is None else episode_limit
         if limit < 1:
-            raise ValueError(f"an episode needs at least one step, not episode_limit={limit}")
+            raise BadOption(f"episode_limit must be at least 1, got {limit}")
         self.env = env
         self.spec: EnvSpec = replace(env.spec, episode_limit=limit)
 

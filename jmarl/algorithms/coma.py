@@ -2,7 +2,7 @@
 
 The critic values each action of an agent, given what the others do; what an action was worth is
 its value less their mean under the agent's policy (equation 4). Exact to PyMARL's learner
-(specs/actor_critic.md 4).
+(oxwhirl/pymarl c971afd).
 """
 
 import jax.numpy as jnp

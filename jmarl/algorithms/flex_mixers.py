@@ -1,5 +1,5 @@
-"""Mixers of teams whose agents come and go (REFIL, specs/value.md 5.4): attention over all entities
-makes the weights, a row for each agent that is there.
+"""Mixers of teams whose agents come and go (shariqiqbal2810/REFIL ffe23a1): attention over all
+entities makes the weights, a row for each agent that is there.
 
 Beside the agents' values they mix imagined factors: the same actions valued once more in groups.
 Those have first weights of their own, under the groups' masks; all else is that of the whole team.

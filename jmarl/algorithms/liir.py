@@ -1,8 +1,8 @@
 """LIIR (Du et al., 2019, NeurIPS): an intrinsic reward for each agent, learned to help the team.
 
 Each agent improves on the team's reward plus a little of its own intrinsic one; how that step
-changes what the team earns says how the intrinsic reward should have been (specs/actor_critic.md
-3.5). theta: policy, eta: intrinsic reward, A: advantages, m: steps of agents alive.
+changes what the team earns says how the intrinsic reward should have been. theta: policy, eta:
+intrinsic reward, A: advantages, m: steps of agents alive.
 
     inner   theta'(eta) = theta + alpha grad_theta sum m log pi_theta(u|h) A_proxy(eta) / sum m
     outer   J(theta') = sum m A_team pi_theta'(u|h) / pi_theta(u|h) / sum m, of joint actions

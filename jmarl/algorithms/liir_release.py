@@ -1,4 +1,4 @@
-"""LIIR as its authors' code computes it (specs/actor_critic.md 3.2-3.4), to compare with.
+"""LIIR as its authors' code computes it (yalidu/liir a5edb47), to compare with.
 
 One critic network gives intrinsic rewards, the values of the proxy reward and those of the team's.
 The meta-gradient multiplies means where the paper has the mean of products, and points the other

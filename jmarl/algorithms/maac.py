@@ -1,7 +1,7 @@
 """MAAC (Iqbal and Sha, 2019, arXiv 1810.02912): a critic whose agents attend to each other.
 
 The learner is multi_agent_sac.py's, the critic AttentionCritic's. Equal to the released code's
-last state (specs/actor_critic.md 2; 2.4 tells where the paper differs).
+last state (shariqiqbal2810/MAAC 6174a01), which differs from the paper.
 """
 
 import jax

@@ -1,9 +1,10 @@
 """MADDPG (Lowe et al., 2017, arXiv 1706.02275): each agent's critic sees every agent's observation
 and action, its actor its own observation alone. `local_critic` makes it independent DDPG.
 
-The two reference implementations differ in more than their numbers; each difference is an option
-here, and the presets put them together (specs/actor_critic.md 1.1 and 1.2). Agents are the leading
-axis [A, ...] of every parameter; agents of unequal sizes are padded (networks/initialisers.py).
+The two reference implementations (openai/maddpg 3ceefa0, shariqiqbal2810/maddpg-pytorch 40388d7)
+differ in more than their numbers; each difference is an option here, and the presets put them
+together. Agents are the leading axis [A, ...] of every parameter; agents of unequal sizes are
+padded (networks/initialisers.py).
 """
 
 from collections.abc import Callable

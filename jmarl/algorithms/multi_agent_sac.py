@@ -1,4 +1,4 @@
-"""Soft actor-critic for teams with a counterfactual baseline (specs/actor_critic.md 2.3).
+"""Soft actor-critic for teams with a counterfactual baseline (MAAC 6174a01).
 
 The critic values every action of each agent, given what all others see and do. An actor moves
 towards what is better than its own average, the others' actions held: Q_i(o, a) less the sum over

@@ -1,7 +1,7 @@
 """Qatten (Yang et al., 2020, arXiv 2002.03939): attention over agents weighs their values.
 
 Q_tot = c(s) + sum_h w_h(s) sum_i lambda_{h,i}(s) Q_i. A head's weights lambda over the agents come
-from a query of the state and a key of each agent's own features (specs/value.md 4). The released
+from a query of the state and a key of each agent's own features. The released
 code never trained its queries and keys; `frozen_attention` does the same.
 """
 

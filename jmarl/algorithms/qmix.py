@@ -1,7 +1,7 @@
 """QMIX (Rashid et al., 2018, arXiv 1803.11485): a monotonic mixer whose weights the state decides.
 
 Q_tot = elu(q W1(s) + b1(s)) . w2(s) + V(s), with W1, w2 >= 0: what is best for each agent is then
-best for the team. Exact to PyMARL's mixer (specs/value.md 3).
+best for the team. Exact to PyMARL's mixer (oxwhirl/pymarl c971afd).
 """
 
 import flax.linen as nn

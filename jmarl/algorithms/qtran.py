@@ -1,5 +1,5 @@
-"""QTRAN-base (Son et al., 2019, arXiv 1905.05408), as in PyMARL: a free joint value, and agents
-whose summed values are held to it (specs/value.md 6.1).
+"""QTRAN-base (Son et al., 2019, arXiv 1905.05408), as in PyMARL (c971afd): a free joint
+value, and agents whose summed values are held to it.
 
 Q_jt(s, h, u) learns by itself; the sum of the agents' values plus V(s) must equal it at the greedy
 joint action (L_opt) and must not fall below it elsewhere (L_nopt).

@@ -8,6 +8,8 @@ from typing import Any
 from jmarl.fields import ConfigError
 from jmarl.types import ActionKind, Algorithm, EnvSpec, Memory
 
+MOST_UPDATES = 10**6  # of a rollout
+
 
 @dataclass(frozen=True)
 class Preset:
@@ -31,8 +33,20 @@ class Plan:
 def off_policy_plan(config: Any, num_envs: int, rollout_length: int) -> Plan:
     """Keeps `env_steps_per_update` whatever the number of environments; at least one update."""
     steps = num_envs * rollout_length
-    asked = steps / config.env_steps_per_update
+    asked = updates_asked(config, "env_steps_per_update", steps)
     return Plan(math.ceil(config.warmup_steps / steps), max(1, round(asked)), asked, "warmup_steps")
+
+
+def updates_asked(config: Any, name: str, collected: int) -> float:
+    """Gradient steps for what a rollout collects, when one comes with each `name` of it. Raises
+    ConfigError for more than can ever be done."""
+    least = collected / MOST_UPDATES
+    if getattr(config, name) < least:
+        raise ConfigError(
+            f"{name} must be at least {least:.3g}, that a rollout has at most {MOST_UPDATES:,} "
+            f"gradient steps, got {getattr(config, name)}"
+        )
+    return collected / getattr(config, name)
 
 
 def anything(spec: EnvSpec, config: Any) -> None:

@@ -5,7 +5,7 @@ Agents attend to the entities that they see, a flexible mixer to all of them, so
 make-up share one network. Learning splits the entities of each episode in two at random, values
 every action among one's own group and among the others, and mixes these 2 A factors to the same
 target: L = (1 - lmbda) L(Q_tot) + lmbda L(Q_imagined). Acting and targets imagine nothing. Exact to
-the released code (specs/value.md 5), also where that mixes by a softmax instead of absolute values.
+the released code (REFIL ffe23a1), also where that mixes by a softmax instead of absolute values.
 """
 
 from dataclasses import replace
@@ -224,7 +224,7 @@ def refuse(spec: EnvSpec, cfg: Config) -> None:
     if not spec.num_entities:
         raise ConfigError(
             f"env must offer entities for refil, got {spec.name}, which does not; "
-            f"refil/group_matching, smax/..., lbf/... and particle/simple_spread do"
+            f"refil/group_matching, smax/..., lbf/..., particle/simple_spread and others do"
         )
     vd.refuse(spec, cfg)
     if cfg.groups in ("true", "random_true") and not spec.true_groups:

@@ -1,8 +1,8 @@
 """MAAC's rivals in its paper: the same learner, whose critics concatenate instead of attending.
 
 MADDPG+SAC has a critic for each agent, COMA+SAC one for all, which is told whose values it gives.
-Their code was never released; specs/actor_critic.md 4 says what the paper tells. As there, critics
-are about as large as MAAC's: on Rover-Tower, within a hundredth.
+Their code was never released; this is what MAAC's paper tells of them. As there, critics are
+about as large as MAAC's: on Rover-Tower, within a hundredth.
 """
 
 from jmarl.algorithms import multi_agent_sac as sac

@@ -1,6 +1,6 @@
 """One learner for IAC, Central-V, COMA and LIIR: each brings its critic and what advantage is.
 
-After PyMARL (specs/actor_critic.md 3.3, 4): whole episodes of the policy as it is; the critic
+After PyMARL (oxwhirl/pymarl c971afd): whole episodes of the policy as it is; the critic
 moves towards TD(lambda) returns, position by position from the last to the first; the policy
 follows the score function, weighed by how much better an action was than the critic thought.
 """

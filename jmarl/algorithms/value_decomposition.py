@@ -1,6 +1,6 @@
 """One learner for IQL, VDN, QMIX, Qatten, QTRAN and REFIL: each brings how values are joined.
 
-Deep Q-learning on whole rollouts with a target network (specs/value.md section 1, after PyMARL):
+Deep Q-learning on whole rollouts with a target network (after oxwhirl/pymarl c971afd):
 agents' networks unroll from zero states wherever an episode opened; the joint value of the actions
 taken moves towards the reward and the target's joint value of the actions that look best next.
 """
@@ -18,7 +18,7 @@ from jax import Array
 
 from jmarl import targets
 from jmarl.algorithms.batch import mean, take
-from jmarl.algorithms.recipe import Plan, Preset, Recipe, always, nothing
+from jmarl.algorithms.recipe import Plan, Preset, Recipe, always, nothing, updates_asked
 from jmarl.algorithms.team import SharedReward, earned, refuse_apart
 from jmarl.exploration import epsilon_greedy, greedy
 from jmarl.fields import ConfigError, knob, static
@@ -214,7 +214,7 @@ def agents_of(spec: EnvSpec, cfg: Config) -> Agents:
 
 def plan(cfg: Training, num_envs: int, rollout_length: int) -> Plan:
     """Keeps `episodes_per_update` whatever the number of environments; at least one update."""
-    asked = num_envs / cfg.episodes_per_update
+    asked = updates_asked(cfg, "episodes_per_update", num_envs)
     warmup = math.ceil(cfg.warmup_episodes / num_envs)
     return Plan(warmup, max(1, round(asked)), asked, "warmup_episodes")
 

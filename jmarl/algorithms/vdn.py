@@ -1,7 +1,7 @@
 """VDN (Sunehag et al., 2017, arXiv 1706.05296): the joint value is the sum of the agents' values.
 
 The agent and the training are PyMARL's, as in all later comparisons, not the paper's own LSTM with
-a duelling head and eligibility traces (specs/value.md 2).
+a duelling head and eligibility traces.
 """
 
 from jax import Array

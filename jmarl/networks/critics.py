@@ -46,7 +46,7 @@ class Critic(Protocol):
 
 @dataclass(frozen=True)
 class AttentionCritic:
-    """MAAC's (specs/actor_critic.md 2.2): an agent's query meets the others' keys in each head.
+    """MAAC's: an agent's query meets the others' keys in each head.
 
     s_i encodes o_i, e_j encodes (o_j, a_j); x_i^h is the sum over j != i of
     softmax_j(s_i query_h . e_j key_h / sqrt(d)) value_h(e_j); Q_i(.) = head_i(s_i, x_i^1, ...).
