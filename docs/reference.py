@@ -30,6 +30,7 @@ PARTS = {  # pages of what own environments and algorithms are built of
     "environment_parts.md": ("jmarl_envs.catalogue", "jmarl_envs.scene"),
     "algorithm_parts.md": (
         "jmarl.algorithms.recipe",
+        "jmarl.algorithms.value_decomposition",
         "jmarl.fields",
         "jmarl.memory",
         "jmarl.targets",

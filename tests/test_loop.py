@@ -210,7 +210,7 @@ def test_episodic_rollouts_open_fresh_episodes() -> None:
 
 
 def test_what_a_rollout_cuts_makes_no_score_of_short_episodes() -> None:
-    """Lengths are uniform from 1 to 4. Of the episodes that follow a rollout's first ones, the short
+    """Lengths are uniform from 1 to 4. Of the episodes that follow a rollout's first ones, short
     ones finish before it ends."""
     loop = loop_of(episodic=True, num_envs=1000)
     run, _ = jit(loop.start)(jax.random.key(6))

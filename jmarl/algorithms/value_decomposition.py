@@ -76,6 +76,8 @@ class Mixed(NamedTuple):
 
 
 class Learner(struct.PyTreeNode):
+    """What learning changes."""
+
     params: Params  # {"agent": ..., "mixer": ...}
     target: Params
     opt: Any
@@ -83,6 +85,12 @@ class Learner(struct.PyTreeNode):
 
 @dataclass(frozen=True)
 class ValueDecomposition:
+    """The agents' networks value their actions, the mixer joins the values of those taken.
+
+    An algorithm of its own brings a mixer, and other `agents`, `goal`, `error` or `loss` where it
+    differs in more (qmix.py; qtran.py and refil.py are subclasses).
+    """
+
     spec: EnvSpec
     cfg: Training
     agents: RecurrentTeam
