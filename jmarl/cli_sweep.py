@@ -4,12 +4,14 @@ from rich.table import Table
 
 from jmarl.comparison import iqm
 from jmarl.standings import in_words
+from jmarl.stderr import say
 from jmarl.terminal import COMPILE_CACHE, Parser, show
 
 ABOUT = (
     "Train every trial of a file for `wandb sweep`, without wandb: those that differ in numbers "
     "like learning rates alone, with all their seeds, in one program. The same words go on with a "
-    "sweep that was stopped."
+    "sweep that was stopped. A trial that becomes NaN or infinite ends no other, whatever "
+    "--nonfinite says: it is told and comes last."
 )
 
 
@@ -27,7 +29,7 @@ def sweep(words: list[str]) -> int:
     from jmarl.config import within
     from jmarl.pictures import sweep_picture
     from jmarl.sweep import command, run
-    from jmarl.sweep_file import read_sweep
+    from jmarl.sweep_file import named, read_sweep
 
     most = 10**6
     count, seed = within("trials", args.trials, 1, most), within("seed", args.seed, 0, 2**31 - 1)
@@ -49,5 +51,12 @@ def sweep(words: list[str]) -> int:
     show(table)
     print(f"PNG        {sweep_picture(path, asked, found)}")
     print(f"compare    jmarl compare {path}/trial-*")
-    print(f"the best   {command(asked, found[0].trial)}")
+    best = found[0]
+    none = "none, all trials became NaN or infinite"
+    print(f"the best   {none if best.diverged else command(asked, best.trial)}")
+    for swept in found:
+        if swept.diverged:
+            seeds = ", ".join(map(str, swept.diverged))
+            who = f"{named(swept.nth, swept.trial)}, seed {seeds}"
+            say(f"caution: {who}, became NaN or infinite in training")
     return 0

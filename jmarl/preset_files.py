@@ -111,11 +111,12 @@ def load(word: str) -> PresetFile:
 
 
 @contextlib.contextmanager
-def naming(word: str) -> Iterator[None]:
-    """Whatever is wrong within is told with the file that it is wrong in."""
+def naming(word: str, *kinds: type[ValueError]) -> Iterator[None]:
+    """Whatever is wrong within, ConfigError or one of these `kinds`, is told with the file or trial
+    that it is wrong in."""
     try:
         yield
-    except ConfigError as error:
+    except (ConfigError, *kinds) as error:
         raise ConfigError(f"{word}: {error}") from error
 
 

@@ -10,6 +10,8 @@ import json
 import shlex
 import shutil
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,18 +20,20 @@ import numpy as np
 
 from jmarl import checkpoint, files, forecast
 from jmarl import folder as folders
-from jmarl.config import find
+from jmarl.config import Experiment, find
+from jmarl.determinism import require_determinism
 from jmarl.evaluations import read
 from jmarl.fields import ConfigError
 from jmarl.fit import Fit
 from jmarl.folder import Folder
 from jmarl.lock import locked
-from jmarl.making import env_of
+from jmarl.making import env_of, own_name
+from jmarl.preset_files import naming
 from jmarl.program import Program
-from jmarl.sweep_file import Sweep, Swept, Trial
+from jmarl.sweep_file import OPTION, Sweep, Swept, Trial, named
 from jmarl.training import finish
-from jmarl.types import Environment
 from jmarl.versions import banner, keep_compiled, versions
+from jmarl_envs import BadOption, MissingPackage, UnknownName
 
 Part = Sequence[int]  # numbers of the trials that train side by side
 
@@ -53,23 +57,23 @@ def run(
     """Train all trials, at most `together` side by side; where they lie, and they, the best first.
 
     `out` is a folder, by default sweeps/<the file's name>; where these trials lie already, training
-    goes on. It gets a run folder without checkpoints for each trial, trial-000, ...
-    `compile_cache` as `train` takes it. Raises
-    ConfigError before anything is written.
+    goes on. It gets a run folder without checkpoints for each trial, trial-000, ... A trial that
+    becomes NaN or infinite ends no other, whatever `nonfinite` says, and comes last.
+    `compile_cache` as `train` takes it. Raises ConfigError, naming the trial, before anything is
+    written.
     """
     cache = keep_compiled(compile_cache)
     path = folders.place("out", out or f"sweeps/{sweep.name}")
-    plan = sweep.plan(sweep.trials[0])
-    env = env_of(plan)
-    find(sweep.measure, Program(env, plan).measures, "measure of these evaluations")
-    parts = parts_of(path, sweep, env, together)
+    if any(sweep.plan(trial).run.deterministic for trial in sweep.trials):
+        require_determinism()
+    parts = parts_of(path, sweep, together)
     for nth, part in enumerate(parts):
         words = f"part {nth + 1} of {len(parts)}: {len(part)} of {len(sweep.trials)} trials"
         folder = part_folder(path, nth)
-        train(folder, env, sweep, part, f"{banner(cache)}\n{words}" if progress else "")
+        train(folder, sweep, part, f"{banner(cache)}\n{words}" if progress else "")
         for row, trial in enumerate(part):
             harvest(folder, row, sweep, trial, trial_folder(path, trial))
-    found = [Swept(i, t, read(trial_folder(path, i))) for i, t in enumerate(sweep.trials)]
+    found = [outcome(path, nth, trial) for nth, trial in enumerate(sweep.trials)]
     sign = 1 if sweep.goal == "maximize" else -1
     worth = lambda swept: sign * np.nan_to_num(swept.score(sweep.measure).mean(), nan=-sign * 1e30)
     return path, sorted(found, key=worth, reverse=True)
@@ -78,12 +82,12 @@ def run(
 # --- parts --------------------------------------------------------------------------------------
 
 
-def parts_of(path: Path, sweep: Sweep, env: Environment[Any], together: int) -> list[Part]:
+def parts_of(path: Path, sweep: Sweep, together: int) -> list[Part]:
     """As the sweep that lies there was parted, but for what has not begun; else anew, and written
     down."""
     record = path / "sweep.json"
     asked = json.loads(json.dumps(sweep.as_json()))
-    cut = partial(fitting, env, sweep, together=together)
+    cut = partial(fitting, sweep, together=together)
     if record.exists():
         known = json.loads(record.read_text())
         parts = known.pop("parts")
@@ -92,7 +96,12 @@ def parts_of(path: Path, sweep: Sweep, env: Environment[Any], together: int) -> 
         return noted(record, asked, parted_anew(path, parts, cut))
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise ConfigError(f"out must be a new or empty folder, or a sweep's, got {str(path)!r}")
-    return noted(record, asked, [part for like in kin(sweep) for part in cut(like)])
+    for nth in range(len(sweep.trials)):
+        require_possible(sweep, nth)
+    likes = kin(sweep)
+    for first, *_ in likes:
+        try_out(sweep, first)
+    return noted(record, asked, [part for like in likes for part in cut(like)])
 
 
 def noted(record: Path, asked: Mapping[str, Any], parts: list[Part]) -> list[Part]:
@@ -124,35 +133,65 @@ def kin(sweep: Sweep) -> list[Part]:
     return list(found.values())
 
 
-def fitting(env: Environment[Any], sweep: Sweep, part: Part, together: int) -> list[Part]:
+def fitting(sweep: Sweep, part: Part, together: int) -> list[Part]:
     """Halves of it, and halves of these, until each fits the memory."""
     fits = len(part) <= together
     if fits and len(part) > 1:
-        fits = forecast.needs(program_of(env, sweep, part)).total <= forecast.free_bytes()
+        fits = forecast.needs(program_of(sweep, part)).total <= forecast.free_bytes()
     if fits or len(part) == 1:
         return [part]
     middle = (len(part) + 1) // 2
     return [
-        *fitting(env, sweep, part[:middle], together),
-        *fitting(env, sweep, part[middle:], together),
+        *fitting(sweep, part[:middle], together),
+        *fitting(sweep, part[middle:], together),
     ]
 
 
-def program_of(env: Environment[Any], sweep: Sweep, part: Part) -> Program:
-    trials = [sweep.trials[nth] for nth in part]
-    return Program(env, sweep.plan(trials[0]), trials=[sweep.traced(trial) for trial in trials])
+def program_of(sweep: Sweep, part: Part) -> Program:
+    plan, trials = plan_of(sweep, part[0]), [sweep.trials[nth] for nth in part]
+    return Program(env_of(plan), plan, trials=[sweep.traced(trial) for trial in trials])
+
+
+def plan_of(sweep: Sweep, nth: int) -> Experiment:
+    """With jmarl's name of the environment."""
+    plan = sweep.plan(sweep.trials[nth])
+    return replace(plan, run=replace(plan.run, env=own_name(plan.run.env)))
+
+
+# --- refusing -----------------------------------------------------------------------------------
+
+
+def naming_trial(sweep: Sweep, nth: int) -> AbstractContextManager[None]:
+    return naming(named(nth, sweep.trials[nth]), BadOption, MissingPackage, UnknownName)
+
+
+def require_possible(sweep: Sweep, nth: int) -> None:
+    """ConfigError for a trial that `jmarl train` would refuse; settings that are traced may be what
+    is wrong with it, so trials of one program are asked for one by one."""
+    with naming_trial(sweep, nth):
+        program_of(sweep, [nth]).refuse_impossible()
+
+
+def try_out(sweep: Sweep, nth: int) -> None:
+    """The same for what only tracing tells, which is alike for all trials of a program."""
+    with naming_trial(sweep, nth):
+        program = program_of(sweep, [nth])
+        forecast.foreseen(program)
+        program.try_shapes()
+        find(sweep.measure, program.measures, "measure of these evaluations")
 
 
 # --- training -----------------------------------------------------------------------------------
 
 
-def train(folder: Folder, env: Environment[Any], sweep: Sweep, part: Part, heading: str) -> None:
+def train(folder: Folder, sweep: Sweep, part: Part, heading: str) -> None:
     """From its start, or from its newest checkpoint; nothing where it has ended."""
     if (folder.path / "summary.json").exists():
         return
-    program = program_of(env, sweep, part)
+    for nth in part:
+        require_possible(sweep, nth)
+    program = program_of(sweep, part)
     memory = forecast.foreseen(program)
-    program.refuse_impossible()
     if not (folder.path / "config.json").exists():
         files.remove(folder.path)
         folders.create(str(folder.path), program.experiment, versions())
@@ -174,7 +213,7 @@ def trial_folder(path: Path, nth: int) -> Path:
 
 def harvest(part: Folder, row: int, sweep: Sweep, nth: int, place: Path) -> None:
     """A trial's run folder out of its part's rows."""
-    plan = sweep.plan(sweep.trials[nth])
+    plan = plan_of(sweep, nth)
     trial, run = Folder(place), plan.run
     with files.told(place):
         (place / "metrics").mkdir(parents=True, exist_ok=True)
@@ -185,16 +224,30 @@ def harvest(part: Folder, row: int, sweep: Sweep, nth: int, place: Path) -> None
         trial.write("config.json", plan.as_json())
 
 
+def outcome(path: Path, nth: int, trial: Trial) -> Swept:
+    place = trial_folder(path, nth)
+    found = read(place)
+    gone = [seed for seed in found.seeds if has_diverged(Folder(place).metrics(seed))]
+    return Swept(nth, trial, found, gone)
+
+
+def has_diverged(path: Path) -> bool:
+    """Whether metrics of training have null, which stands for NaN and infinity."""
+    records = map(json.loads, path.read_text().splitlines())
+    told = (item for record in records for item in record.items())
+    return any(value is None and name.startswith("train/") for name, value in told)
+
+
 def command(sweep: Sweep, trial: Trial) -> str:
     """That trains it again, with checkpoints to play."""
-    plan = sweep.order
-    words = ["jmarl", "train", plan.algorithm]
+    order = sweep.order_of(trial)
+    words = ["jmarl", "train", order.algorithm]
     given: Mapping[str, Any] = {
-        **plan.flags,
-        **{f"env.{name}": value for name, value in plan.env_options.items()},
-        **plan.settings,
-        **trial,
+        **order.flags,
+        **{f"{OPTION}{name}": value for name, value in order.env_options.items()},
+        **order.settings,
     }
     for name, value in given.items():
-        words += [f"--{name.replace('_', '-')}", str(value)]
+        if value != "":  # no preset, as a flag that is not given
+            words += [f"--{name.replace('_', '-')}", str(value)]
     return shlex.join(words)

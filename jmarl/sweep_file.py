@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -10,13 +11,15 @@ from typing import Any
 import numpy as np
 import yaml
 
-from jmarl.config import Experiment, experiment, find
+from jmarl.config import Experiment, find, of_type, parse
 from jmarl.evaluations import Evaluations
 from jmarl.fields import ConfigError
+from jmarl.preset_files import is_file, load, naming, planned
 from jmarl.words import Order, read_order
 
 METHODS = ("grid", "random", "bayes")
 GOALS = ("maximize", "minimize")
+OPTION = "env."  # before the name of an option of the environment
 DRAWN = {  # distributions, from a uniform number within the bounds
     "uniform": lambda u, low, high: low + u * (high - low),
     "log_uniform_values": lambda u, low, high: low * (high / low) ** u,
@@ -35,11 +38,24 @@ class Sweep:
     goal: str
     trials: tuple[Trial, ...]
 
-    def plan(self, trial: Trial) -> Experiment:
-        order, settings = self.order, {**self.order.settings, **trial}
-        return experiment(
-            order.algorithm, order.flags.get("preset", ""), order.env_options, settings
+    def order_of(self, trial: Trial) -> Order:
+        """What `jmarl train` would be asked for."""
+        order, own = self.order, dict(trial)
+        flags = {"preset": str(own.pop("preset"))} if "preset" in own else {}
+        names = [name for name in own if name.startswith(OPTION)]
+        options = {name.removeprefix(OPTION): own.pop(name) for name in names}
+        return replace(
+            order,
+            settings={**order.settings, **own},
+            env_options={**order.env_options, **options},
+            flags={**order.flags, **flags},
         )
+
+    def plan(self, trial: Trial) -> Experiment:
+        """What trains it: NaN must not end the trials beside it."""
+        order = self.order_of(trial)
+        settings = {**order.settings, "nonfinite": "go_on"}
+        return planned(order.algorithm, order.flags.get("preset", ""), order.env_options, settings)
 
     def traced(self, trial: Trial) -> dict[str, float]:
         """Those of its values that leave the program as it is."""
@@ -48,15 +64,23 @@ class Sweep:
         return {name: value for name, value in trial.items() if name in knobs}
 
     def as_json(self) -> dict[str, Any]:
+        algorithm = self.order.algorithm
         return {
-            "algorithm": self.order.algorithm,
+            "algorithm": algorithm,
+            **({"file": vars(load(algorithm))} if is_file(algorithm) else {}),
             "flags": self.order.flags,
             "settings": self.order.settings,
             "env_options": self.order.env_options,
             "measure": self.measure,
             "goal": self.goal,
             "trials": [dict(trial) for trial in self.trials],
+            # what earlier ones lack, which trained all trials in the first one's environment
+            **({"env_of": "each trial"} if self.several_envs else {}),
         }
+
+    @property
+    def several_envs(self) -> bool:
+        return len({(trial.get("env"), trial.get("actions")) for trial in self.trials}) > 1
 
 
 @dataclass(frozen=True)
@@ -66,10 +90,12 @@ class Swept:
     nth: int
     trial: Trial
     found: Evaluations
+    diverged: Sequence[int] = ()  # seeds with NaN or infinity in training's metrics
 
     def score(self, measure: str) -> np.ndarray:
-        """[S] of the last evaluation."""
-        return self.found.scores[measure][-1]
+        """[S] of the last evaluation; NaN for what has diverged, however it plays."""
+        gone = np.isin(self.found.seeds, self.diverged)
+        return np.where(gone, np.nan, self.found.scores[measure][-1])
 
 
 def read_sweep(path: str | Path, count: int = 16, seed: int = 0) -> Sweep:
@@ -81,22 +107,32 @@ def read_sweep(path: str | Path, count: int = 16, seed: int = 0) -> Sweep:
     path = Path(path)
     data = parsed(path)
     method = one_of(data, "method", METHODS, "grid")
-    metric = {"name": "eval/episode_return", "goal": "maximize", **data.get("metric", {})}
-    rules = data.get("parameters")
-    if not isinstance(rules, dict) or not rules:
-        raise ConfigError(f"parameters of {path} must be a mapping of names, got {rules!r}")
+    metric = mapping(data, "metric", path, {"name": "eval/episode_return"})
+    rules = mapping(data, "parameters", path)
     rules = {str(name).replace("-", "_"): rule_of(name, rule) for name, rule in rules.items()}
     trials = grid(rules) if method == "grid" else drawn(rules, count, np.random.default_rng(seed))
-    measure = str(metric["name"]).removeprefix("eval/")
+    measure = str(metric.get("name", "episode_return")).removeprefix("eval/")
     goal = one_of(metric, "goal", GOALS, "maximize")
     sweep = Sweep(path.stem, ordered(data, path), measure, goal, ())
-    return replace(sweep, trials=tuple(sound(sweep, trial) for trial in trials))
+    return replace(
+        sweep, trials=tuple(sound(sweep, nth, trial) for nth, trial in enumerate(trials))
+    )
 
 
-def sound(sweep: Sweep, trial: Trial) -> Trial:
+def sound(sweep: Sweep, nth: int, trial: Trial) -> Trial:
     """Its values as a run has them. ConfigError for what no run could be."""
-    plan = sweep.plan(trial)
-    return {name: vars(plan.run).get(name, vars(plan.config).get(name)) for name in trial}
+    with naming(named(nth, trial)):
+        plan = sweep.plan(trial)
+    # options are what an agent's --env.NAME=VALUE would make of them
+    options = {name: parse(str(value)) for name, value in trial.items() if name.startswith(OPTION)}
+    known = {**vars(plan.config), **vars(plan.run), "preset": plan.preset, **options}
+    return {name: known[name] for name in trial}
+
+
+def named(nth: int, trial: Trial) -> str:
+    """A trial in words."""
+    values = (f"{name} {x:.4g}" if type(x) is float else f"{name} {x}" for name, x in trial.items())
+    return f"trial {nth:03} ({', '.join(values)})"
 
 
 def parsed(path: Path) -> dict[str, Any]:
@@ -110,13 +146,22 @@ def parsed(path: Path) -> dict[str, Any]:
     return data
 
 
+def mapping(
+    data: Mapping[str, Any], key: str, path: Path, default: Mapping[str, Any] | None = None
+) -> Mapping[str, Any]:
+    found = data.get(key, default)
+    if not isinstance(found, dict) or not found:
+        raise ConfigError(f"{key} of {path} must be a mapping of names, got {found!r}")
+    return found
+
+
 def one_of(data: Mapping[str, Any], key: str, allowed: Sequence[str], default: str) -> str:
     return find(str(data.get(key, default)), allowed, f"{key} of a sweep")
 
 
 def ordered(data: Mapping[str, Any], path: Path) -> Order:
     """The command without what an agent would fill in, and without wandb."""
-    words = [str(word) for word in data.get("command", ()) if not str(word).startswith("${")]
+    words = [word for word in words_of(data.get("command", []), path) if not word.startswith("${")]
     if words[:2] != ["jmarl", "train"]:
         got = " ".join(words[:2]) or "none"
         raise ConfigError(f"command of {path} must begin with jmarl, train, got {got}")
@@ -130,6 +175,17 @@ def ordered(data: Mapping[str, Any], path: Path) -> Order:
     return order
 
 
+def words_of(command: Any, path: Path) -> list[str]:
+    """A list of them, or a line as a shell takes it."""
+    try:
+        words = shlex.split(command) if isinstance(command, str) else command
+    except ValueError as error:  # quotes that nothing closes
+        raise ConfigError(f"command of {path} must be words, got {command!r} ({error})") from error
+    if not isinstance(words, list):
+        raise ConfigError(f"command of {path} must be a list of words, got {command!r}")
+    return [str(word) for word in words]
+
+
 def rule_of(name: str, rule: Any) -> Mapping[str, Any]:
     """`values` (or one `value`), or a distribution between `min` and `max`."""
     if isinstance(rule, dict):
@@ -141,7 +197,7 @@ def rule_of(name: str, rule: Any) -> Mapping[str, Any]:
             whole = all(isinstance(rule[end], int) for end in ("min", "max"))
             usual = "int_uniform" if whole else "uniform"
             kind = find(str(rule.get("distribution", usual)), DRAWN, f"distribution of {name}")
-            low, high = float(rule["min"]), float(rule["max"])
+            low, high = (of_type(f"{end} of {name}", rule[end], float) for end in ("min", "max"))
             if low > high or (kind is DRAWN["log_uniform_values"] and low <= 0):
                 raise ConfigError(f"{name} must have bounds in order, got {low:g} and {high:g}")
             return {"draw": kind, "min": low, "max": high}

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import shutil
 from pathlib import Path
 from typing import Any
@@ -13,13 +14,15 @@ import yaml
 from jmarl import ConfigError, train
 from jmarl.cli import main
 from jmarl.evaluations import read
-from jmarl.sweep import kin, run
+from jmarl.sweep import command, has_diverged, kin, run
 from jmarl.sweep_file import read_sweep
+from jmarl.words import read_order
 
 COMMAND = (
     "jmarl train vdn --env matrix/two_step --num-envs 4 --seeds 2 --total-steps 600 --batch-size 4 "
     "--buffer-size 40 --evaluations 2 --eval-episodes 4 --hidden-dim 8 --wandb online ${args}"
 )
+ECHO = [*COMMAND.replace("matrix/two_step", "toy/echo").split(), "--team-reward", "sum"]
 LRS = [0.0, 1e-2]
 
 
@@ -104,6 +107,98 @@ def test_what_has_not_begun_is_parted_as_it_fits(swept: Path, tmp_path: Path) ->
         np.testing.assert_allclose(one, other, rtol=1e-4)
 
 
+def tried(path: Path, **changes: Any) -> tuple[int, Path]:
+    """`jmarl sweep` of a file."""
+    out = path / "out"
+    return main(["sweep", str(written(path, **changes)), "--out", str(out), "--quiet"]), out
+
+
+def test_every_trial_has_its_own_environment(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    envs = ["matrix/two_step", "toy/echo"]  # whose episodes last 2 and 4 steps
+    parameters = {"env": {"values": envs}, "rnn_dim": {"value": 8}}
+    code, out = tried(tmp_path, parameters=parameters, command=ECHO)
+    assert code == 0
+    for nth, length in enumerate((2, 4)):
+        found = read(out / f"trial-{nth:03}")
+        assert found.task == envs[nth]
+        assert set(found.scores["episode_length"].ravel()) == {length}
+    assert f"--env {envs[0]}" in capsys.readouterr().out, "the shorter one is the best"
+
+    record = json.loads((out / "sweep.json").read_text())
+    del record["env_of"]  # as before, when all trained in the first one's
+    (out / "sweep.json").write_text(json.dumps(record))
+    with pytest.raises(ConfigError, match="out must be new or hold this sweep"):
+        run(read_sweep(tmp_path / "mine.yaml"), out, progress=False)
+
+
+def test_options_of_the_environment_are_parameters(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    parameters = {"env.horizon": {"values": [3, "2"]}, "lr": {"values": LRS}}
+    code, out = tried(tmp_path, parameters=parameters, command=[*ECHO, "--env.num-cues", "2"])
+    assert code == 0
+    assert json.loads((out / "sweep.json").read_text())["parts"] == [[0, 1], [2, 3]]
+    for nth, horizon in enumerate((3, 3, 2, 2)):
+        plan = json.loads((out / f"trial-{nth:03}" / "config.json").read_text())
+        assert plan["env_options"] == {"num_cues": 2, "horizon": horizon}
+        assert set(read(out / f"trial-{nth:03}").scores["episode_length"].ravel()) == {horizon}
+    told = capsys.readouterr().out
+    assert "env.horizon" in told
+    best = shlex.split(told.split("the best   jmarl train ")[1])
+    order = read_order(best)
+    assert order is not None
+    assert order.env_options == {"num_cues": 2, "horizon": 2}
+
+
+def test_presets_are_parameters(tmp_path: Path) -> None:
+    parameters = {"preset": {"values": ["", "fast"]}}
+    sweep = read_sweep(written(tmp_path, parameters=parameters))
+    assert [sweep.plan(trial).preset for trial in sweep.trials] == ["", "fast"]
+    assert [sweep.plan(trial).config.td_lambda for trial in sweep.trials] == [0.0, 0.6]
+    assert kin(sweep) == [[0], [1]]
+    assert "--preset" not in command(sweep, sweep.trials[0])
+    assert "--preset fast" in command(sweep, sweep.trials[1])
+
+
+def test_a_preset_file_is_swept_and_written_down(tmp_path: Path) -> None:
+    file = tmp_path / "theirs.yaml"
+    told = {"algorithm": "vdn", "env": "toy/echo", "settings": {"gamma": 0.5}}
+    file.write_text(yaml.safe_dump(told))
+    sweep = read_sweep(written(tmp_path, command=["jmarl", "train", str(file)]))
+    plan = sweep.plan(sweep.trials[1])
+    assert (plan.run.env, plan.config.gamma, plan.config.lr) == ("toy/echo", 0.5, LRS[1])
+    assert sweep.as_json()["file"]["settings"] == {"gamma": 0.5}, (
+        "another's trials are not mixed in"
+    )
+
+
+def test_a_trial_that_diverges_ends_no_other(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    parameters = {"lr": {"values": [1e38, 1e-2]}, "rnn_dim": {"value": 8}}
+    metric = {"name": "eval/episode_return"}
+    code, out = tried(tmp_path, parameters=parameters, metric=metric)
+    assert code == 0
+    told, line = capsys.readouterr()
+    rows = [row for row in told.splitlines() if re.search(r" 00[01] ", row)]
+    assert "001" in rows[0] and "nan" not in rows[0]
+    assert "000" in rows[1] and "nan (nan to nan)" in rows[1]
+    who = "trial 000 (lr 1e+38, rnn_dim 8), seed 0, 1"
+    assert line == f"jmarl: caution: {who}, became NaN or infinite in training\n"
+    assert "the best   jmarl train vdn" in told and "--lr 0.01" in told
+    assert np.isfinite(read(out / "trial-001").scores["episode_return"]).all()
+    assert not has_diverged(out / "trial-001" / "metrics" / "seed-0.jsonl")
+
+    with (out / "parts" / "000" / "metrics" / "seed-3.jsonl").open("a") as file:
+        file.write('{"env_steps": 600, "updates": 600, "train/loss": null}\n')
+    assert main(["sweep", str(tmp_path / "mine.yaml"), "--out", str(out)]) == 0
+    told, lines = capsys.readouterr()
+    assert "the best   none, all trials became NaN or infinite" in told
+    assert "trial 001 (lr 0.01, rnn_dim 8), seed 1, became" in lines
+
+
 def test_trials_are_runs_to_compare(swept: Path) -> None:
     found = read(swept / "trial-000")
     assert found.seeds == (0, 1)
@@ -161,6 +256,25 @@ def test_random_trials_are_within_bounds_and_repeat(tmp_path: Path) -> None:
         ),
         ({"command": ["python", "x.py"]}, "command of .* must begin with jmarl, train, got python"),
         ({"command": [*COMMAND.split(), "--out", "x"]}, "command of .* must not have out"),
+        (
+            {"parameters": {"env": {"values": ["matrix/two_step", "toy/ehco"]}}},
+            r"trial 001 \(env toy/ehco\): no environment is named 'toy/ehco'; did you mean",
+        ),
+        (
+            {"parameters": {"env.agent_ids": {"values": [True, 3]}}},
+            r"trial 001 \(env.agent_ids 3\): .*: agent_ids must be True or False, not 3",
+        ),
+        ({"parameters": {"preset": {"value": "fats"}}}, "preset .*'fats'; did you mean 'fast'"),
+        (
+            {
+                "metric": {"name": "eval/arrivals"},
+                "parameters": {"env": {"values": ["grid/switch2", "matrix/two_step"]}},
+                "command": [*COMMAND.split(), "--warmup-episodes", "1"],
+            },
+            r"trial 001 \(env matrix/two_step\): no measure of these evaluations is named",
+        ),
+        ({"command": "jmarl train 'vdn"}, "command of .* must be words, got .*No closing"),
+        ({"command": "jmarl eval vdn"}, "must begin with jmarl, train, got jmarl eval"),
     ],
 )
 def test_files_that_cannot_be_are_told_in_a_line(
@@ -171,6 +285,11 @@ def test_files_that_cannot_be_are_told_in_a_line(
     assert line.count("\n") == 1
     assert re.search(words, line)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_command_may_be_a_line_as_a_shell_takes_it(tmp_path: Path) -> None:
+    one, other = (read_sweep(written(tmp_path, command=x)) for x in (COMMAND, COMMAND.split()))
+    assert one == other
 
 
 def test_what_is_no_file_is_told(tmp_path: Path) -> None:

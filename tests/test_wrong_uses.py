@@ -39,6 +39,20 @@ FILES = {  # beside runs called RUN and OTHER
         "parameters": {"lr": {"distribution": "normal", "min": 0, "max": 1}},
     },
     "python.yaml": {**SWEEP, "command": ["python", "train.py"]},
+    "three.yaml": {**SWEEP, "command": 3},
+    "metric.yaml": {**SWEEP, "metric": "eval/nope"},
+    "null.yaml": {**SWEEP, "metric": None},
+    "letters.yaml": {
+        **SWEEP,
+        "method": "random",
+        "parameters": {"lr": {"min": "a", "max": "b"}},
+    },
+    "options.yaml": {**SWEEP, "parameters": {"env.size": {"values": [3, 4]}}},
+    "both.yaml": {
+        **SWEEP,
+        "parameters": {"td_lambda": {"values": [0.0, 0.5]}, "n_step": {"values": [1, 3]}},
+    },
+    "short.yaml": {**SWEEP, "parameters": {"total_steps": {"values": [6000, 10]}}},
 }
 USES: dict[str, Says] = {  # words after `jmarl`, or Python
     "tarin qmix": ("command", "'tarin'", "did you mean 'train'?"),
@@ -118,6 +132,13 @@ USES: dict[str, Says] = {  # words after `jmarl`, or Python
     "sweep missing.yaml": ("parameters", "{}", "a mapping of names"),
     "sweep normal.yaml": ("distribution of lr", "'normal'", "uniform, log_uniform_values"),
     "sweep python.yaml": ("command", "python train.py", "begin with jmarl"),
+    "sweep three.yaml": ("command", "got 3", "a list of words"),
+    "sweep metric.yaml": ("metric", "'eval/nope'", "a mapping of names"),
+    "sweep null.yaml": ("metric", "None", "a mapping of names"),
+    "sweep letters.yaml": ("min of lr", "'a'", "a number"),
+    "sweep options.yaml": ("trial 000 (env.size 3)", "'size'", "allowed: agent_ids"),
+    "sweep both.yaml": ("trial 003 (n_step 3, td_lambda 0.5)", "0.5", "must be 0 where n_step"),
+    "sweep short.yaml": ("trial 001 (total_steps 10)", "10", "at least one rollout"),
     "sweep good.yaml --trials 0": ("trials", "0", "between 1 and 1,000,000"),
     "sweep good.yaml --out RUN": ("out", "RUN", "a new or empty folder, or a sweep's"),
     # what becomes of runs
