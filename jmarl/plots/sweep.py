@@ -24,9 +24,9 @@ def sweep_panels(sweep: Sweep, found: Sequence[Swept]) -> Figure:
         axes.set_axis_off()
     panels[0].legend(frameon=False, fontsize="small")
     figure.supylabel(meaning(sweep.measure, found[0].found.scores), fontsize="medium")
-    plan = sweep.plan(sweep.trials[0])
-    seeds = plan.run.seeds
-    title = f"{plan.algorithm} on {plan.run.env}: {len(found)} trials of {seeds} seeds"
+    first, tasks = found[0].found, {swept.found.task for swept in found}
+    where = first.task if len(tasks) == 1 else f"{len(tasks)} environments"
+    title = f"{first.algorithm} on {where}: {len(found)} trials of {len(first.seeds)} seeds"
     figure.suptitle(f"{title}, last evaluation")
     return figure
 
