@@ -9,7 +9,7 @@ once. Every part is a run folder with checkpoints, so that a sweep goes on where
 import json
 import shlex
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import partial
@@ -227,15 +227,18 @@ def harvest(part: Folder, row: int, sweep: Sweep, nth: int, place: Path) -> None
 def outcome(path: Path, nth: int, trial: Trial) -> Swept:
     place = trial_folder(path, nth)
     found = read(place)
-    gone = [seed for seed in found.seeds if has_diverged(Folder(place).metrics(seed))]
+    metrics = {seed: Folder(place).metrics(seed) for seed in found.seeds}
+    gone = [seed for seed, path in metrics.items() if has_diverged(path, found.scores)]
     return Swept(nth, trial, found, gone)
 
 
-def has_diverged(path: Path) -> bool:
-    """Whether metrics of training have null, which stands for NaN and infinity."""
+def has_diverged(path: Path, of_episodes: Collection[str]) -> bool:
+    """Whether metrics of learning have null, which stands for NaN and infinity; in those
+    `of_episodes` also for none that ended."""
     records = map(json.loads, path.read_text().splitlines())
-    told = (item for record in records for item in record.items())
-    return any(value is None and name.startswith("train/") for name, value in told)
+    nulls = {name for record in records for name, value in record.items() if value is None}
+    learned = {name.removeprefix("train/") for name in nulls if name.startswith("train/")}
+    return bool(learned - set(of_episodes))
 
 
 def command(sweep: Sweep, trial: Trial) -> str:

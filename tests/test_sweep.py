@@ -174,6 +174,15 @@ def test_a_preset_file_is_swept_and_written_down(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize(("loss", "gone"), [("0.5", False), ("null", True)])
+def test_a_chunk_in_which_no_episode_ended_has_not_diverged(
+    tmp_path: Path, loss: str, gone: bool
+) -> None:
+    file = tmp_path / "seed-0.jsonl"
+    file.write_text(f'{{"train/loss": {loss}, "train/episode_return": null, "eval/x": null}}\n')
+    assert has_diverged(file, ["episode_return", "x"]) == gone
+
+
 def test_a_trial_that_diverges_ends_no_other(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -189,7 +198,7 @@ def test_a_trial_that_diverges_ends_no_other(
     assert line == f"jmarl: caution: {who}, became NaN or infinite in training\n"
     assert "the best   jmarl train vdn" in told and "--lr 0.01" in told
     assert np.isfinite(read(out / "trial-001").scores["episode_return"]).all()
-    assert not has_diverged(out / "trial-001" / "metrics" / "seed-0.jsonl")
+    assert not has_diverged(out / "trial-001" / "metrics" / "seed-0.jsonl", ["episode_return"])
 
     with (out / "parts" / "000" / "metrics" / "seed-3.jsonl").open("a") as file:
         file.write('{"env_steps": 600, "updates": 600, "train/loss": null}\n')
