@@ -24,7 +24,7 @@ from jmarl.config import experiment
 from jmarl.exploration import uniform_policy
 from jmarl.folder import create, open_folder
 from jmarl.plots import attention_map, intrinsic_map
-from jmarl.program import Program
+from jmarl.program import Program, key_of_play
 from jmarl.recording import Attended, record
 from jmarl.teams import team_of, trained
 from jmarl.types import EnvSpec, Key, Outcome, View
@@ -126,7 +126,7 @@ def test_weights_are_those_of_the_formula(run: Path) -> None:
     assert seen.alive.tolist() == [[True] * 3] * 2 + [[True, True, False]] * 2
     _, learner = team_of(*trained(open_folder(run)), 0)
     mixer = jax.device_get(learner.params["mixer"])
-    played = record(env, uniform_policy(env.spec), jax.random.key(3), 1)  # opens as all do
+    played = record(env, uniform_policy(env.spec), key_of_play(3), 1)  # opens as all do
     first = np.asarray(played.state[0, 0, :6], np.float64)
     states = np.array([np.append(first * (-1.5) ** step, step) for step in range(4)])
     own = states[:, :6].reshape(4, 3, 2)
@@ -324,7 +324,7 @@ def test_intrinsic_rewards_are_those_of_the_actions_that_the_team_took(
     team, learner = team_of(program, learners, scores, None)
     assert team == seen.team_seed == 1
     algorithm: Any = program.loop(program.experiment.config).algorithm
-    played = record(program.env, algorithm.exploit(learner), jax.random.key(0), 1)
+    played = record(program.env, algorithm.exploit(learner), key_of_play(0), 1)
     first = algorithm.intrinsic(learner, played.batch())[0, 0]
     np.testing.assert_allclose(seen.rewards[0], first, rtol=1e-5)
     made = jmarl.render(run, out=tmp_path / "x.mp4", episodes=2, pixels=64)
@@ -338,9 +338,9 @@ WRONG = {  # the words after `jmarl plot`, in a folder with two runs: what the o
         "plot takes what to draw and a run, got 'attention'",
         "plot attention|intrinsic RUN",
     ),
-    "qattn": ("no plot is named 'qattn'", "attention"),
+    "qattn": ("no plot or run is named 'qattn'", "attention"),
     "qatten": ("run must have evaluations, got", "qatten"),
-    "atention qatten": ("no plot is named 'atention'; did you mean 'attention'?",),
+    "atention qatten": ("no plot or run is named 'atention'; did you mean 'attention'?",),
     "attention qatten maddpg": ("got 'attention qatten maddpg'",),
     "--seed 3": ("plot takes what to draw and a run, got none",),
     "intrinsic qatten": ("intrinsic is shown by runs of liir, got", "a run of qatten"),
