@@ -99,7 +99,7 @@ USES: dict[str, Says] = {  # words after `jmarl`, or Python
         *("team_algorithms", "'foo'", "adversaries, good"),
     ),
     "train qmix --env grid/fetch --n-step 3 --td-lambda 0.6": ("td_lambda", "0.6", "n_step"),
-    "train qmix --episodes-per-update 1e-9": ("episodes_per_update", "1e-09", "at least 6.4e-05"),
+    "train qmix --episodes-per-update 1e-9": ("episodes_per_update", "1e-09", "at least 2.98e-08"),
     "train maddpg --env-steps-per-update 1e-320": ("env_steps_per_update", "1e-320", "at least"),
     # train: devices, wandb, folders
     "train qmix --env matrix/two_step --mesh gpu=2": ("mesh", "'gpu=2'", "seed=2,env=4"),

@@ -8,7 +8,7 @@ from typing import Any
 from jmarl.fields import ConfigError
 from jmarl.types import ActionKind, Algorithm, EnvSpec, Memory
 
-MOST_UPDATES = 10**6  # of a rollout
+MOST_UPDATES = 2**31 - 1  # of a rollout; they are counted in 32 bits
 
 
 @dataclass(frozen=True)

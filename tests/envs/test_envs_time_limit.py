@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import pytest
 
 import jmarl_envs
-from jmarl_envs import TimeLimit
+from jmarl_envs import BadOption, TimeLimit
 from jmarl_envs.toys.clock import Clock
 
 
@@ -51,5 +51,5 @@ def test_the_last_view_is_the_true_one() -> None:
 
 
 def test_no_episode_is_empty() -> None:
-    with pytest.raises(ValueError, match="episode_limit=0"):
+    with pytest.raises(BadOption, match="episode_limit must be at least 1, got 0"):
         TimeLimit(Clock(num_agents=2, episode_limit=0, terminates=False))
