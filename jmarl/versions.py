@@ -35,8 +35,9 @@ def versions() -> dict[str, Any]:
 
 def command_line() -> str:
     """The words that this process was started with: `jmarl ...`, or another program's."""
-    program = Path(sys.argv[0] or "python").name
-    return shlex.join(["jmarl" if program == "__main__.py" else program, *sys.argv[1:]])
+    path = Path(sys.argv[0] or "python")
+    program = path.parent.name if path.name == "__main__.py" else path.name
+    return shlex.join([program, *sys.argv[1:]])
 
 
 def installed(package: str) -> str:

@@ -74,6 +74,7 @@ def test_a_run_folder_holds_all_that_the_readme_says(trained: jmarl.Result) -> N
     [
         (["/bin/jmarl", "train", "qmix", "--out", "my run"], "jmarl train qmix --out 'my run'"),
         (["/site-packages/jmarl/__main__.py", "envs"], "jmarl envs"),
+        (["/site-packages/pytest/__main__.py", "-q"], "pytest -q"),
         (["mine.py", "--fast"], "mine.py --fast"),
         ([""], "python"),
     ],
